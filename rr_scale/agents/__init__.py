@@ -1,0 +1,1 @@
+"""Everything for one lane: state, losses, update, acting, resets, assembly."""

@@ -1,0 +1,79 @@
+"""Choosing actions: random warm-up, exploration, evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rr_scale.agents.ingredients import Ingredients
+from rr_scale.agents.state import TrainState
+from rr_scale.config import HyperParams
+from rr_scale.rng import Stream, stream_key
+from rr_scale.types import Array, Clock
+
+Noise = Callable[[HyperParams, Any, Array, Array], tuple[Array, Any]]
+"""(hp, memory, standard normal [A], sigma) -> (noise [A], memory)"""
+
+
+def noise_scale(hp: HyperParams, env_step: Array, horizon: int) -> Array:
+    """Linear from hp.noise_start at step 0 to hp.noise_end at `horizon`, then constant."""
+    left = jnp.clip(1.0 - env_step / horizon, 0.0, 1.0)
+    return hp.noise_end + (hp.noise_start - hp.noise_end) * left
+
+
+def _gaussian(hp: HyperParams, memory: Any, normal: Array, sigma: Array) -> tuple[Array, Any]:
+    return sigma * normal, memory
+
+
+def _ornstein_uhlenbeck(
+    hp: HyperParams, memory: Array, normal: Array, sigma: Array
+) -> tuple[Array, Array]:
+    """x <- x - theta x dt + sigma sqrt(dt) N (Uhlenbeck & Ornstein 1930; Lillicrap 2016)."""
+    x = memory - hp.ou_theta * memory * hp.ou_dt + sigma * jnp.sqrt(hp.ou_dt) * normal
+    return x, x
+
+
+def _none(hp: HyperParams, memory: Any, normal: Array, sigma: Array) -> tuple[float, Any]:
+    return 0.0, memory
+
+
+NOISES: dict[str, Noise] = {"policy": _none, "gaussian": _gaussian, "ou": _ornstein_uhlenbeck}
+
+
+def make_initial_memory(parts: Ingredients) -> Callable[[], Any]:
+    """Builds `Agent.initial_memory`: the OU process starts at 0; others remember nothing."""
+    size = parts.action_size
+    remembers = parts.config.exploration == "ou"
+    return lambda: jnp.zeros(size) if remembers else ()
+
+
+def make_act(parts: Ingredients, horizon: int) -> Callable[..., tuple[Array, Any]]:
+    """Builds `Agent.act`.
+
+    Args:
+      parts: the agent's ingredients.
+      horizon: env steps over which exploration noise is scheduled.
+    """
+    noise = NOISES[parts.config.exploration]
+
+    def act(
+        hp: HyperParams, state: TrainState, memory: Any, observation: Array, clock: Clock, mode: str
+    ) -> tuple[Array, Any]:
+        if mode == "warmup":
+            key = stream_key(state.root, Stream.WARMUP, clock.env_step)
+            shape = (*observation.shape[:-1], parts.action_size)
+            return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0), memory
+        observation = parts.normalize(state, observation)
+        if mode == "evaluate":
+            return parts.policy.mode(state.actor.params, observation), memory
+        key = stream_key(state.root, Stream.ACT, clock.env_step)
+        sample_key, noise_key = jax.random.split(key)
+        action, _ = parts.policy.sample(state.actor.params, observation, sample_key)
+        sigma = noise_scale(hp, clock.env_step, horizon)
+        added, memory = noise(hp, memory, jax.random.normal(noise_key, action.shape), sigma)
+        return jnp.clip(action + added, -1.0, 1.0), memory
+
+    return act

@@ -1,0 +1,83 @@
+"""From a configuration to an `Agent`: the one place where the parts meet."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from rr_scale.agents.act import make_act, make_initial_memory
+from rr_scale.agents.ingredients import Ingredients, build_ingredients
+from rr_scale.agents.reset import make_reset
+from rr_scale.agents.state import Agent, Learner, TrainState
+from rr_scale.agents.update import make_update
+from rr_scale.config import HyperParams, RunConfig
+from rr_scale.normalize import init_moments, update_moments
+from rr_scale.rng import Stream, stream_key
+from rr_scale.types import Array, Transition
+
+
+def make_agent(
+    config: RunConfig, observation_size: int, action_size: int, schedule_horizon: int | None = None
+) -> Agent:
+    """Assembles the pure functions of an agent for one lane.
+
+    Args:
+      config: a preset or any other combination of ingredients.
+      observation_size: O.
+      action_size: A.
+      schedule_horizon: env steps over which schedules run; by default
+        `config.noise_horizon`, or `config.max_steps` where that is 0.
+
+    Returns:
+      The six functions; all are pure and can be jitted and vmapped.
+    """
+    parts = build_ingredients(config, observation_size, action_size)
+    horizon = schedule_horizon or config.noise_horizon or config.max_steps
+
+    def init_with(root: Array, hp: HyperParams, key: Array) -> TrainState:
+        return _init(parts, root, hp, key)
+
+    def init(root: Array, hp: HyperParams) -> TrainState:
+        return init_with(root, hp, stream_key(root, Stream.INIT, 0))
+
+    def observe(
+        hp: HyperParams, state: TrainState, transition: Transition, episode_end: Array
+    ) -> TrainState:
+        if not parts.config.normalize_observations:
+            return state
+        moments = update_moments(state.normalizers["observation"], transition.observation)
+        return state._replace(normalizers={**state.normalizers, "observation": moments})
+
+    return Agent(
+        init=init,
+        initial_memory=make_initial_memory(parts),
+        act=make_act(parts, horizon),
+        observe=observe,
+        update=make_update(parts),
+        reset=make_reset(config.resets, init_with),
+    )
+
+
+def _init(parts: Ingredients, root: Array, hp: HyperParams, key: Array) -> TrainState:
+    """Fresh networks, targets equal to them, fresh optimisers and temperature."""
+    actor_key, critic_key = jax.random.split(key)
+    config = parts.config
+    actor = parts.policy.init(actor_key)
+    critic = parts.critic.init(critic_key)
+    actor_target = actor if config.critic.bootstrap_policy != "current" else None
+    duals = {}
+    if config.temperature in ("alpha", "log"):
+        log_alpha = jnp.log(jnp.asarray(hp.init_temperature, jnp.float32))
+        duals["temperature"] = Learner(
+            log_alpha, None, parts.temperature_optimizer(hp).init(log_alpha), {}
+        )
+    normalizers = {}
+    if config.normalize_observations:
+        normalizers["observation"] = init_moments(parts.observation_size)
+    return TrainState(
+        root=root,
+        actor=Learner(actor, actor_target, parts.actor_optimizer(hp).init(actor), {}),
+        critic=Learner(critic, critic, parts.critic_optimizer(hp).init(critic), {}),
+        duals=duals,
+        normalizers=normalizers,
+    )

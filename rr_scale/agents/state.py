@@ -1,0 +1,62 @@
+"""What an agent is made of: arrays only, for one lane."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from rr_scale.config import HyperParams
+from rr_scale.normalize import Moments
+from rr_scale.types import Array, Batch, Clock, Feedback, Params, Transition
+
+# Hyper-parameters are traced: a pytree whose leaves are its fields.
+jax.tree_util.register_dataclass(
+    HyperParams, [field.name for field in dataclasses.fields(HyperParams)], []
+)
+
+
+class Learner(NamedTuple):
+    """One trained network or scalar."""
+
+    params: Params
+    target: Params | None  # slow copy, where something bootstraps from it
+    opt_state: Any
+    stats: dict[str, Any]  # running statistics of layers; empty without such layers
+
+
+class TrainState(NamedTuple):
+    """Everything that learning changes, and the key its randomness comes from."""
+
+    root: Array  # typed PRNG key; see rr_scale.rng
+    actor: Learner
+    critic: Learner
+    duals: dict[str, Learner]  # 'temperature': params = log alpha
+    normalizers: dict[str, Moments]  # 'observation', if observations are normalised
+
+
+class Agent(NamedTuple):
+    """An off-policy algorithm for one lane, as pure functions over one pytree.
+
+    What `optax.GradientTransformation` is to optimisers: whoever has these six
+    functions can write any training loop around them. `engine.py` maps them
+    over lanes; nothing here knows that there is more than one.
+    """
+
+    init: Callable[[Array, HyperParams], TrainState]
+    """(root key, hp) -> state"""
+    initial_memory: Callable[[], Any]
+    """() -> exploration state at the start of an episode"""
+    act: Callable[[HyperParams, TrainState, Any, Array, Clock, str], tuple[Array, Any]]
+    """(hp, state, memory, observation [..., O], clock, mode) -> (action [..., A], memory);
+    mode is 'warmup', 'explore' or 'evaluate' (which ignores and returns the memory)"""
+    observe: Callable[[HyperParams, TrainState, Transition, Array], TrainState]
+    """(hp, state, transition, episode_end) -> state; once per environment step"""
+    update: Callable[
+        [HyperParams, TrainState, dict[str, Batch], Clock], tuple[TrainState, Feedback]
+    ]
+    """(hp, state, {'train': batch}, clock) -> (state, feedback); one gradient step"""
+    reset: Callable[[HyperParams, TrainState, int, Array], TrainState]
+    """(hp, state, index of the rule, how many firings came before) -> state"""

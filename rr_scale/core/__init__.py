@@ -1,0 +1,1 @@
+"""Mathematics only: functions of arrays, without networks and without state."""

@@ -1,0 +1,64 @@
+"""The tanh-squashed diagonal Gaussian policy of SAC.
+
+Haarnoja et al. 2018, appendix C: u ~ N(mean, sigma^2), a = tanh(u),
+log pi(a|s) = sum_j [log N(u_j) - log(1 - tanh(u_j)^2)].
+"""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from rr_scale.types import Array
+
+_LOG_SQRT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def bound_log_sigma(raw: Array, low: float, high: float, mapping: str) -> Array:
+    """Brings the network's output into [low, high].
+
+    The two mappings are not interchangeable: at raw = 0 `tanh` gives the
+    middle of the range (-4 for [-10, 2]), `clip` gives 0, so the initial
+    policies and the gradients at the bounds differ.
+    """
+    if mapping == "tanh":
+        return low + 0.5 * (high - low) * (1.0 + jnp.tanh(raw))
+    return jnp.clip(raw, low, high)
+
+
+def log_det_tanh(u: Array, form: str) -> Array:
+    """log(1 - tanh(u)^2), elementwise.
+
+    `stable` is exact: 2 (log 2 - u - softplus(-2u)). `epsilon` is
+    log(1 - tanh(u)^2 + 1e-6) as in older code, which saturates near -13.8.
+    """
+    if form == "stable":
+        return 2.0 * (math.log(2.0) - u - jax.nn.softplus(-2.0 * u))
+    return jnp.log(1.0 - jnp.tanh(u) ** 2 + 1e-6)
+
+
+def tanh_gaussian_log_prob(u: Array, mean: Array, log_sigma: Array, form: str = "stable") -> Array:
+    """log pi(tanh(u)) from the pre-squash sample.
+
+    Takes u and not the action: a saturated float32 action has lost u.
+
+    Args:
+      u, mean, log_sigma: [..., A].
+      form: see `log_det_tanh`.
+
+    Returns:
+      [...], summed over action dimensions.
+    """
+    normalised = (u - mean) * jnp.exp(-log_sigma)
+    gaussian = -0.5 * normalised**2 - log_sigma - _LOG_SQRT_TWO_PI
+    return jnp.sum(gaussian - log_det_tanh(u, form), axis=-1)
+
+
+def sample_tanh_gaussian(
+    key: Array, mean: Array, log_sigma: Array, form: str = "stable"
+) -> tuple[Array, Array]:
+    """Reparameterised sample: (action [..., A], log-probability [...])."""
+    u = mean + jnp.exp(log_sigma) * jax.random.normal(key, mean.shape, mean.dtype)
+    return jnp.tanh(u), tanh_gaussian_log_prob(u, mean, log_sigma, form)

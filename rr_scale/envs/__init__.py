@@ -1,0 +1,1 @@
+"""Environments, stepped on the host. Nothing here imports jax."""

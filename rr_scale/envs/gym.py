@@ -1,0 +1,97 @@
+"""Gymnasium tasks with a flat observation and a bounded action."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+
+from rr_scale.envs.spec import ActionRescaling, EnvSpec, Step, disable_rendering
+from rr_scale.errors import UserError
+
+
+def load_gymnasium() -> ModuleType:
+    """The module `gymnasium`, imported on first use without a renderer."""
+    disable_rendering()
+    import gymnasium
+
+    return gymnasium
+
+
+def task_names() -> tuple[str, ...]:
+    """The current version of every MuJoCo task, `Ant-v5` and the like."""
+    registry = load_gymnasium().registry
+    return tuple(
+        name
+        for name, spec in registry.items()
+        if name.endswith("-v5") and str(spec.entry_point).startswith("gymnasium.envs.mujoco.")
+    )
+
+
+def is_registered(name: str) -> bool:
+    """Whether Gymnasium knows the id."""
+    return name in load_gymnasium().registry
+
+
+class Gymnasium:
+    """One simulator made by `gymnasium.make`.
+
+    Args:
+      name: a registered id.
+
+    Raises:
+      UserError: it cannot be made here, its observation is not a flat box, or
+        its action is not a bounded flat box.
+    """
+
+    def __init__(self, name: str):
+        gymnasium = load_gymnasium()
+        try:
+            self._simulator = gymnasium.make(name, disable_env_checker=True)
+        except ModuleNotFoundError as error:
+            raise UserError(f"'{name}' needs the extra 'gym' of rr_scale: {error}") from error
+        except (gymnasium.error.Error, ImportError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"Gymnasium cannot make '{name}': {reason}") from error
+        self._rescale = _rescaling(name, self._simulator)
+        observation_size = self._simulator.observation_space.shape[0]
+        action_size = self._simulator.action_space.shape[0]
+        self.spec = EnvSpec(name, observation_size, action_size)
+
+    def reset(self, seed: int) -> np.ndarray:
+        """Starts the episode of `seed`; its first observation [O] float32."""
+        observation, _ = self._simulator.reset(seed=seed)
+        return np.array(observation, np.float32)
+
+    def step(self, action: np.ndarray) -> Step:
+        """Applies `action` [A]; an end that falls on the time limit counts as terminated."""
+        observation, reward, terminated, truncated, info = self._simulator.step(
+            self._rescale(action)
+        )
+        success = info.get("is_success", info.get("success"))
+        return Step(
+            np.array(observation, np.float32),
+            float(reward),
+            bool(terminated),
+            bool(truncated and not terminated),
+            None if success is None else bool(success),
+        )
+
+    def close(self) -> None:
+        """Frees the simulator."""
+        self._simulator.close()
+
+
+def _rescaling(name: str, simulator) -> ActionRescaling:
+    """The action map of `simulator`, once its spaces are known to be flat boxes."""
+    box = load_gymnasium().spaces.Box
+    observations, actions = simulator.observation_space, simulator.action_space
+    if not isinstance(observations, box) or len(observations.shape) != 1:
+        raise UserError(f"'{name}' has observations {observations}, not a flat Box")
+    if not isinstance(actions, box) or len(actions.shape) != 1:
+        raise UserError(f"'{name}' has actions {actions}, not a flat Box")
+    if not np.issubdtype(actions.dtype, np.floating):
+        raise UserError(f"'{name}' has actions {actions}, not real numbers")
+    if not actions.is_bounded():
+        raise UserError(f"'{name}' has actions without bounds: {actions}")
+    return ActionRescaling(actions.low, actions.high)

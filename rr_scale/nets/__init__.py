@@ -1,0 +1,1 @@
+"""Networks. The only place that knows flax."""

@@ -1,0 +1,55 @@
+"""A ring of transitions on the device, for one lane.
+
+Rows are stored one step each, as they happened; what a batch needs beyond
+that (n-step returns, discounts) is formed when it is drawn. Inserting costs
+the same at any capacity, and in place when the ring is donated.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rr_scale.types import Array, Transition
+
+
+class Ring(NamedTuple):
+    """`rows` [C, ...] per field; the next row goes to `cursor`; `size` rows are valid."""
+
+    rows: Transition
+    cursor: Array  # [] int32
+    size: Array  # [] int32
+
+
+def empty(capacity: int, observation_size: int, action_size: int) -> Ring:
+    """A ring without rows."""
+    rows = Transition(
+        observation=jnp.zeros((capacity, observation_size)),
+        action=jnp.zeros((capacity, action_size)),
+        reward=jnp.zeros(capacity),
+        terminated=jnp.zeros(capacity, bool),
+        truncated=jnp.zeros(capacity, bool),
+        next_observation=jnp.zeros((capacity, observation_size)),
+    )
+    return Ring(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+
+def bytes_per_row(observation_size: int, action_size: int) -> int:
+    """Device bytes of one stored transition."""
+    return 4 * (2 * observation_size + action_size + 1) + 2
+
+
+def insert(ring: Ring, transition: Transition) -> Ring:
+    """Writes one row at the cursor, over the oldest one when full."""
+    capacity = ring.rows.reward.shape[0]
+    rows = jax.tree.map(lambda all_, one: all_.at[ring.cursor].set(one), ring.rows, transition)
+    cursor = (ring.cursor + 1) % capacity
+    return Ring(rows, cursor, jnp.minimum(ring.size + 1, capacity))
+
+
+def by_age(ring: Ring, age: Array) -> Array:
+    """Row index of the `age`-th oldest row; 0 is the oldest."""
+    capacity = ring.rows.reward.shape[0]
+    return (ring.cursor - ring.size + age) % capacity

@@ -1,0 +1,57 @@
+"""Drawing batches from a ring, uniformly, inside the compiled update."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from rr_scale.config import ReplayConfig
+from rr_scale.core.returns import n_step_window
+from rr_scale.replay.ring import Ring, by_age
+from rr_scale.types import Array, Batch
+
+
+def sample(ring: Ring, key: Array, gamma: Array, config: ReplayConfig) -> Batch:
+    """Draws transitions with replacement; n-step windows never cross the cursor.
+
+    Args:
+      ring: at least one row.
+      key: consumed.
+      gamma: discount of one step.
+      config: batch size B, n, and whether a time limit bootstraps.
+
+    Returns:
+      A batch with leading axis B.
+    """
+    age = jax.random.randint(key, (config.batch_size,), 0, ring.size)
+    first = by_age(ring, age)
+    rows = ring.rows
+    if config.n_step == 1:
+        reward = rows.reward[first]
+        terminated = rows.terminated[first]
+        truncated = rows.truncated[first]
+        last, discount = first, jnp.where(terminated, 0.0, gamma)
+    else:
+        # Ages, not indices: an age past the newest row is seen as such,
+        # whether the cursor or the end of the filled part lies there.
+        ages = age[:, None] + jnp.arange(config.n_step)
+        index = by_age(ring, ages)
+        reward, discount, offset = n_step_window(
+            rows.reward[index],
+            rows.terminated[index],
+            rows.truncated[index],
+            ages < ring.size,
+            gamma,
+        )
+        last = by_age(ring, age + offset)
+        truncated = rows.truncated[last]
+    if not config.bootstrap_on_truncation:
+        discount = jnp.where(truncated, 0.0, discount)
+    return Batch(
+        observation=rows.observation[first],
+        action=rows.action[first],
+        reward=reward,
+        discount=discount,
+        next_observation=rows.next_observation[last],
+        weight=jnp.ones(config.batch_size),
+    )

@@ -1,0 +1,1 @@
+"""A run: the loop, evaluation, checkpoints, files."""

@@ -1,0 +1,58 @@
+"""Device state to and from what a checkpoint holds.
+
+Typed keys travel as their integers; the ring travels as rows, which the
+checkpoint stores in chunks, so that only what is new is written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rr_scale.engine import EngineState
+from rr_scale.replay.ring import Ring
+from rr_scale.types import Transition
+
+
+def to_saved(state: EngineState) -> Any:
+    """Everything but the replay rows, as plain arrays."""
+    train = state.train._replace(root=jax.random.key_data(state.train.root))
+    return state._replace(train=train, replay=None)
+
+
+def from_saved(
+    saved: Any, like: EngineState, rows: dict[str, np.ndarray], first_row: int, total_rows: int
+) -> EngineState:
+    """The device state of a checkpoint.
+
+    Args:
+      saved: what `to_saved` gave, read back.
+      like: shapes of the engine's state (its ring may be larger than the one
+        that was saved, if the budget grew).
+      rows: fields [S, n, ...] in insertion order.
+      first_row: insertion index of the first of them.
+      total_rows: rows ever inserted.
+    """
+    root = jax.random.wrap_key_data(jnp.asarray(saved.train.root), impl="threefry2x32")
+    state = jax.tree.map(jnp.asarray, saved._replace(train=saved.train._replace(root=None)))
+    ring = _fill(like.replay, rows, first_row, total_rows)
+    return state._replace(train=state.train._replace(root=root), replay=ring)
+
+
+def _fill(
+    like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: int
+) -> Ring:
+    num_lanes, capacity = like.rows.reward.shape
+    index = np.arange(first_row, total_rows) % capacity
+    fields = {}
+    for name, shape in like.rows._asdict().items():
+        field = np.zeros(shape.shape, shape.dtype)
+        if len(index):
+            field[:, index] = rows[name]
+        fields[name] = jnp.asarray(field)
+    cursor = jnp.full(num_lanes, total_rows % capacity, jnp.int32)
+    size = jnp.full(num_lanes, min(total_rows, capacity), jnp.int32)
+    return Ring(Transition(**fields), cursor, size)
