@@ -50,15 +50,13 @@ def fires(rule: ResetRule, ratio: ReplayRatio, env_step: int) -> bool:
     return now // rule.interval > before // rule.interval
 
 
-def firing_steps(
-    rules: tuple[ResetRule, ...], ratio: ReplayRatio, env_step: int
-) -> list[int]:
+def firing_steps(rules: tuple[ResetRule, ...], ratio: ReplayRatio, env_step: int) -> list[int]:
     """All steps <= env_step after which a rule fires, ascending, each once.
 
     Computed from the rules alone, not from a log, so that it holds for a run
     that was resumed and for one that is only planned.
     """
-    steps = set()
+    steps: set[int] = set()
     for rule in rules:
         reached = ratio.reset_count(env_step, rule.unit)
         if rule.at:

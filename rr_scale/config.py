@@ -35,7 +35,14 @@ def setting(
       free: whether a resumed run may change it. A field that is not free
         takes part in what makes two runs the same experiment.
     """
-    metadata = dict(help=help, low=low, high=high, above=above, choices=choices, free=free)
+    metadata = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "above": above,
+        "choices": choices,
+        "free": free,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 

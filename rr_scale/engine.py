@@ -21,7 +21,6 @@ from rr_scale.replay.sampling import sample
 from rr_scale.rng import Stream, root_key, stream_key
 from rr_scale.types import Array, Clock, Mean, Metrics, Transition
 
-
 # Rows read back from the device at a time: one program, whatever the number.
 _BLOCK = 4096
 
@@ -129,7 +128,7 @@ class Engine:
         """Means since the last reading (NaN where nothing was computed), and zeroed sums."""
         host = jax.device_get(state.metrics)
         with np.errstate(invalid="ignore"):
-            means = {name: mean.total / mean.count for name, mean in host.items()}
+            means = {name: mean.total / mean.terms for name, mean in host.items()}
         return means, state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
 
     def _init_lanes(self, hp: HyperParams, roots: Array) -> EngineState:

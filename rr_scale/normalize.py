@@ -18,7 +18,7 @@ from rr_scale.types import Array
 class Moments(NamedTuple):
     """Welford's running mean and sum of squared deviations, compensated."""
 
-    count: Array  # [] int32
+    seen: Array  # [] int32, observations so far
     mean: Array  # [O]
     mean_low: Array  # [O] lost low bits of mean
     spread: Array  # [O] sum of squared deviations
@@ -46,7 +46,7 @@ def _add(high: Array, low: Array, term: Array) -> tuple[Array, Array]:
 
 def update_moments(moments: Moments, observation: Array) -> Moments:
     """Adds one observation [O] (Welford 1962)."""
-    count = moments.count + 1
+    count = moments.seen + 1
     before = (observation - moments.mean) - moments.mean_low
     mean, mean_low = _add(moments.mean, moments.mean_low, before / count)
     after = (observation - mean) - mean_low
@@ -56,7 +56,7 @@ def update_moments(moments: Moments, observation: Array) -> Moments:
 
 def standardize(moments: Moments, observation: Array) -> Array:
     """(x - mean) / sqrt(variance + 1e-8), for x [..., O]; identity before two observations."""
-    variance = moments.spread / jnp.maximum(moments.count, 1)
-    known = moments.count > 1
+    variance = moments.spread / jnp.maximum(moments.seen, 1)
+    known = moments.seen > 1
     scaled = ((observation - moments.mean) - moments.mean_low) / jnp.sqrt(variance + 1e-8)
     return jnp.where(known, scaled, observation)

@@ -63,7 +63,7 @@ class Mean(NamedTuple):
     """
 
     total: Array
-    count: Array
+    terms: Array
 
 
 Metrics = dict[str, Mean]

@@ -40,9 +40,7 @@ class Ingredients(NamedTuple):
     """(hp, state, next observation [B, O], key) -> (action [B, A], log-probability [B])"""
 
 
-def build_ingredients(
-    config: RunConfig, observation_size: int, action_size: int
-) -> Ingredients:
+def build_ingredients(config: RunConfig, observation_size: int, action_size: int) -> Ingredients:
     """Looks every named choice of `config` up; after this nothing asks for a name."""
     agent = config.agent
     policy = build_policy(agent.actor, observation_size, action_size)
@@ -96,15 +94,11 @@ _ALPHAS: dict[str, Callable[[HyperParams, TrainState], Array | float]] = {
 
 
 def _current(policy: Policy) -> Callable:
-    return lambda hp, state, observation, key: policy.sample(
-        state.actor.params, observation, key
-    )
+    return lambda hp, state, observation, key: policy.sample(state.actor.params, observation, key)
 
 
 def _target(policy: Policy) -> Callable:
-    return lambda hp, state, observation, key: policy.sample(
-        state.actor.target, observation, key
-    )
+    return lambda hp, state, observation, key: policy.sample(state.actor.target, observation, key)
 
 
 def _target_noise(policy: Policy) -> Callable:

@@ -27,9 +27,7 @@ Scalars = dict[str, Array]
 _TD_ERROR = "td_error"  # [B]; leaves the update in Feedback, not as a metric
 
 
-def _apply(
-    optimizer: optax.GradientTransformation, learner: Learner, gradient: Params
-) -> Learner:
+def _apply(optimizer: optax.GradientTransformation, learner: Learner, gradient: Params) -> Learner:
     updates, opt_state = optimizer.update(gradient, learner.opt_state, learner.params)
     params = optax.apply_updates(learner.params, updates)
     return learner._replace(params=params, opt_state=opt_state)

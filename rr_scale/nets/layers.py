@@ -21,8 +21,6 @@ ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jax.numpy.tanh, "elu": jax.nn.elu}
 SQRT2 = math.sqrt(2.0)
 
 
-def dense(
-    width: int, initializer: str, gain: float = SQRT2, name: str | None = None
-) -> nn.Dense:
+def dense(width: int, initializer: str, gain: float = SQRT2, name: str | None = None) -> nn.Dense:
     """A dense layer with zero bias; `gain` applies to orthogonal kernels."""
     return nn.Dense(width, kernel_init=INITIALIZERS[initializer](gain), name=name)

@@ -42,9 +42,7 @@ def from_saved(
     return state._replace(train=state.train._replace(root=root), replay=ring)
 
 
-def _fill(
-    like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: int
-) -> Ring:
+def _fill(like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: int) -> Ring:
     num_lanes, capacity = like.rows.reward.shape
     index = np.arange(first_row, total_rows) % capacity
     fields = {}

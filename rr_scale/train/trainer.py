@@ -182,9 +182,7 @@ class Trainer:
         )
         self.env_step += 1
         due = self._ratio.due(self.env_step)
-        self._state = self._engine.step(
-            self._state, transition, self._clock(self.env_step), due
-        )
+        self._state = self._engine.step(self._state, transition, self._clock(self.env_step), due)
         self._updates += due
         self._since_reset += due
         self._observation = step.observation
