@@ -1,0 +1,50 @@
+# Everything runs in .venv, made from pyproject.toml and the pins in constraints/.
+PYTHON ?= python3.11
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2])')
+PINS := constraints/py$(VERSION).txt
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+
+# Compiled programs are kept between runs; results do not depend on it.
+export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
+
+DEMO := runs/demo
+
+.PHONY: install demo test test-all check format kill-test clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml $(PINS)
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=$(PINS) $(PY) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(PY) train_parallel.py --env_name cartpole-swingup --num_seeds 3 --updates_per_step 4 \
+	  --max_steps 8000 --start_training 1000 --eval_interval 1000 --eval_episodes 5 \
+	  --batch_size 128 --set agent.actor.network.hidden=64,64 \
+	  --set agent.critic.network.hidden=64,64 --save_dir $(DEMO)
+	$(PY) scripts/check_demo.py $(DEMO) --multiple 5
+
+check: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+test: check
+	$(PY) -m pytest -m "not slow and not gpu"
+
+test-all: check
+	$(PY) -m pytest
+
+format: $(INSTALLED)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+kill-test: $(INSTALLED)
+	$(PY) scripts/kill_test.py --kills 5 -- --env_name cheetah-run --preset sac --num_seeds 2 \
+	  --max_steps 2500 --start_training 1000 --eval_interval 500 --eval_episodes 2 \
+	  --checkpoint_freq 200
+
+clean:
+	rm -rf .venv .cache build rr_scale.egg-info
