@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
             raise UserError("--episodes must be at least 1")
         rows = read_results(options.save_dir / "results.csv")
         trained = final_returns(rows)
-        chance = random_return(rows[0], options.episodes)
+        chance = random_return(rows[-1], options.episodes)
         if chance <= 0:
             raise UserError(f"random return {chance:.1f} is not positive: a multiple says nothing")
     except UserError as error:
@@ -66,7 +66,7 @@ def final_returns(rows: list[Row]) -> list[float]:
 
 
 def random_return(row: Row, episodes: int) -> float:
-    """Mean return of uniform actions in the task of `row`, at its action repeat."""
+    """Mean return of uniform actions in the task of `row` (not of step 0), at its action repeat."""
     # Late, because it loads a simulator.
     from rr_scale.envs.suites import make
 

@@ -56,8 +56,8 @@ class Progress:
 
     def step(self, env_step: int, updates: int) -> None:
         """Tells that `env_step` steps and `updates` updates per lane are complete."""
-        self._measure(updates)
         if self._bar is not None:
+            self._measure(updates, _RATE_WINDOW_S)
             self._bar.set_postfix_str(self._suffix(), refresh=False)
             self._bar.update(env_step - self._bar.n)
 
@@ -66,11 +66,13 @@ class Progress:
 
         A bar shows them from the next refresh on; otherwise this prints a line.
         """
-        self._measure(updates)
         self._returns = _summary(returns)
         if self._bar is not None:
             self._bar.set_postfix_str(self._suffix(), refresh=True)
         else:
+            # Over all that happened since the line before, evaluation included:
+            # the last second alone would say little.
+            self._measure(updates, window=0.0)
             line = f"env step {env_step}/{self._max_steps}, {self._suffix()}"
             print(line, file=self._stream, flush=True)
 
@@ -79,10 +81,10 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def _measure(self, updates: int) -> None:
+    def _measure(self, updates: int, window: float) -> None:
         since, before = self._mark
         elapsed = self._now() - since
-        if elapsed >= _RATE_WINDOW_S:
+        if elapsed > window:
             self._rate = (updates - before) * self._lanes / elapsed
             self._mark = (since + elapsed, updates)
 

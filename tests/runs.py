@@ -1,0 +1,175 @@
+"""What tests of whole runs share: tiny configurations, interruptions, and reading back."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from rr_scale import configure
+from rr_scale.agents.build import make_agent
+from rr_scale.analysis.load import Row, read_results
+from rr_scale.config import RunConfig
+from rr_scale.engine import Engine
+from rr_scale.envs import suites
+from rr_scale.presets import preset
+from rr_scale.train import snapshot, trainer
+from rr_scale.train.budget import ring_capacity
+from rr_scale.train.checkpoint import CheckpointStore, Restored
+
+_TINY: dict[str, Any] = {
+    "env_name": "probe-target",
+    "num_seeds": 2,
+    "updates_per_step": 1.0,
+    "max_steps": 160,
+    "start_training": 20,
+    "eval_interval": 40,
+    "eval_episodes": 2,
+    "log_interval": 30,
+    "checkpoint_freq": 50,
+    "replay.batch_size": 16,
+    "replay.capacity": 1000,
+    "agent.actor.network.hidden": "16",
+    "agent.critic.network.hidden": "16",
+}
+_NOT_THE_AGENT: dict[str, Any] = {
+    "env_name": "",
+    "exp_name": "",
+    "preset": "",
+    "seed": 0,
+    "noise_horizon": 0,
+    "eval_interval": 1,
+    "eval_episodes": 1,
+    "log_interval": 1,
+}
+
+
+class Interrupted(Exception):
+    """Stands for a crash."""
+
+
+def tiny(name: str, save_dir: Path | str, **settings: Any) -> RunConfig:
+    """The preset `name` with tiny networks on a probe, 160 steps.
+
+    Args:
+      name: of the preset.
+      save_dir: folder of the run.
+      **settings: by path, `"hp.discount": 0.9`; lists of rules as they are.
+    """
+    config = preset(name, save_dir=str(save_dir))
+    for path, value in (_TINY | settings).items():
+        if isinstance(value, tuple):
+            config = dataclasses.replace(config, **{path: value})
+        else:
+            config = configure.set_path(config, path, str(value))
+    return config
+
+
+def share_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets trainers of equal agents share an engine, which holds no state: compiled once."""
+
+    def shared_agent(config: RunConfig, *sizes: int) -> Any:
+        free = {name: getattr(RunConfig(), name) for name in configure.free_fields(config)}
+        return _agent(dataclasses.replace(config, **free, **_NOT_THE_AGENT), *sizes)
+
+    monkeypatch.setattr(trainer, "make_agent", shared_agent)
+    monkeypatch.setattr(trainer, "Engine", lambda agent, hps, *rest: _engine(agent, *hps, rest))
+
+
+@functools.cache
+def _agent(config: RunConfig, *sizes: int) -> Any:
+    return make_agent(config, *sizes)
+
+
+@functools.cache
+def _engine(agent: Any, *hps_and_rest: Any) -> Engine:
+    *hps, rest = hps_and_rest
+    return Engine(agent, hps, *rest)
+
+
+@contextmanager
+def dying(method: str, env_step: int, *, before: bool = False) -> Iterator[None]:
+    """The run inside dies in the step that completes `env_step`.
+
+    Args:
+      method: of `Trainer`; the run dies when it returns.
+      env_step: when.
+      before: it dies when the method is called, instead.
+    """
+    original = getattr(trainer.Trainer, method)
+
+    def dies(self: Any, *arguments: Any) -> Any:
+        if before and self.env_step == env_step:
+            raise Interrupted
+        result = original(self, *arguments)
+        if self.env_step == env_step:
+            raise Interrupted
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.Trainer, method, dies)
+        with pytest.raises(Interrupted):
+            yield
+
+
+def exact_files(folder: Path) -> dict[str, bytes]:
+    """All that resuming must reproduce: results, policies, metrics but the wall clock's."""
+    paths = [*folder.glob("*.txt"), *folder.glob("policies/*"), folder / "results.csv"]
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    lines = (folder / "metrics.csv").read_bytes().splitlines(keepends=True)
+    files["metrics.csv"] = b"".join(line for line in lines if b",time/" not in line)
+    return files
+
+
+def all_files(folder: Path) -> dict[str, bytes]:
+    """Everything below a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def results(folder: Path, metric: str = "avg_return") -> list[Row]:
+    """The rows of one metric in `results.csv`."""
+    return [row for row in read_results(folder / "results.csv") if row.metric == metric]
+
+
+def metric_rows(folder: Path, metric: str) -> list[Row]:
+    """The rows of one metric in `metrics.csv`."""
+    return [row for row in read_results(folder / "metrics.csv") if row.metric == metric]
+
+
+def replay_rows(folder: Path) -> dict[str, np.ndarray]:
+    """Every transition in the chunks on disk, fields [S, n, ...] in order."""
+    chunks = [np.load(path) for path in sorted((folder / "checkpoints/replay").glob("*.npz"))]
+    return {name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in chunks[0]}
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The checkpoints that are there."""
+    return sorted(int(path.name[5:]) for path in (folder / "checkpoints").glob("step-*"))
+
+
+def last_checkpoint(config: RunConfig) -> Restored:
+    """The newest checkpoint of a run."""
+    config = configure.resolve(config)
+    lanes = configure.lanes(config)
+    spec = suites.make(config.env_name, config.action_repeat).spec
+    sizes = (spec.observation_size, spec.action_size)
+    agent = trainer.make_agent(config, *sizes, configure.schedule_horizon(config))
+    engine = trainer.Engine(
+        agent, [lane.hp for lane in lanes], config.replay, ring_capacity(config), *sizes
+    )
+    shapes = engine.shapes([lane.seed for lane in lanes])
+    store = CheckpointStore(Path(config.save_dir) / "checkpoints")
+    return store.restore(jax.eval_shape(snapshot.to_saved, shapes))
+
+
+def lane_of(tree: Any, lane: int) -> Any:
+    """One lane of a pytree with a leading lane axis."""
+    return jax.tree.map(lambda leaf: leaf[lane], tree)

@@ -1,0 +1,117 @@
+"""Whole runs on environments whose exact action values are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from runs import lane_of, last_checkpoint, share_engines, tiny
+
+from rr_scale import run
+from rr_scale.config import RunConfig
+from rr_scale.envs.probes import analytic_q
+from rr_scale.nets.build import build_critic, build_policy
+
+DISCOUNT = 0.8
+TOLERANCE = 0.05
+PRESETS = ("sac", "td3", "ddpg")
+SETTINGS = {
+    "updates_per_step": 25,
+    "max_steps": 200,
+    "start_training": 100,
+    "eval_interval": 1000,
+    "log_interval": 1000,
+    "checkpoint_freq": 0,
+    "replay.batch_size": 32,
+    "agent.actor.network.hidden": "32",
+    "agent.critic.network.hidden": "32",
+    "hp.discount": DISCOUNT,
+    "hp.tau": 0.05,
+    "hp.actor_lr": 3e-3,
+    "hp.critic_lr": 3e-3,
+}
+# Without entropy in the value, so that Q is what the probe says.
+NO_ENTROPY = {
+    "agent.temperature": "fixed",
+    "agent.update_order": "critic,target,actor",
+    "hp.init_temperature": 0.0,
+}
+OBSERVATIONS: dict[str, list[list[float]]] = {
+    "probe-constant": [[0.0]],
+    "probe-observation": [[1.0], [-1.0]],
+    "probe-action": [[0.0]],
+    "probe-target": [[-0.4, 0.3], [0.2, 0.0]],
+    "probe-delay": [[0.0], [1.0]],
+    "probe-truncation": [[0.0]],
+    "probe-termination": [[0.2], [0.4], [0.6], [0.8], [1.0]],
+}
+ONE_STEP = ("probe-constant", "probe-observation", "probe-action", "probe-target")
+SEVERAL_STEPS = ("probe-delay", "probe-truncation", "probe-termination")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    share_engines(monkeypatch)
+
+
+class Learned(NamedTuple):
+    """What a run learned."""
+
+    config: RunConfig
+    errors: np.ndarray  # of Q, over lanes, ensemble, observations and actions
+    actions: np.ndarray  # greedy [S, observations, A]
+
+
+def learn(name: str, probe: str, folder: Path, **settings: Any) -> Learned:
+    entropy = NO_ENTROPY if name == "sac" else {}
+    config = tiny(name, folder, **(SETTINGS | entropy | {"env_name": probe} | settings))
+    assert run(config).exit_status == 0
+    train = last_checkpoint(config).state.train
+    observations = np.array(OBSERVATIONS[probe], np.float32)
+    size = 2 if probe == "probe-target" else 1
+    critic = build_critic(config.agent.critic, size, size)
+    policy = build_policy(config.agent.actor, size, size)
+    errors = []
+    for action in (-0.6, 0.0, 0.3, 0.8):
+        actions = np.full((len(observations), size), action, np.float32)
+        exact = [analytic_q(probe, DISCOUNT, *pair) for pair in zip(observations, actions)]  # noqa: B905
+        for lane in range(config.num_seeds):
+            params = lane_of(train.critic.params, lane)
+            errors.append(critic.apply(params, observations, actions) - np.array(exact))
+    greedy = [policy.mode(lane_of(train.actor.params, lane), observations) for lane in range(2)]
+    return Learned(config, np.array(errors), np.array(greedy))
+
+
+@pytest.mark.parametrize("probe", ONE_STEP + SEVERAL_STEPS)
+@pytest.mark.parametrize("name", PRESETS)
+def test_q_is_exact(name: str, probe: str, tmp_path: Path) -> None:
+    learned = learn(name, probe, tmp_path)
+    print(np.abs(learned.errors).max(), learned.actions.ravel())
+    assert np.abs(learned.errors).max() < TOLERANCE
+    if probe == "probe-action":
+        np.testing.assert_allclose(learned.actions, 0.3, atol=0.05)
+    if probe == "probe-target":
+        wanted = np.broadcast_to(OBSERVATIONS[probe], learned.actions.shape)
+        np.testing.assert_allclose(learned.actions, wanted, atol=0.1)
+
+
+@pytest.mark.parametrize("probe", ["probe-delay", "probe-truncation"])
+@pytest.mark.parametrize("name", PRESETS)
+def test_q_is_exact_with_returns_of_three_steps(name: str, probe: str, tmp_path: Path) -> None:
+    learned = learn(name, probe, tmp_path, **{"replay.n_step": 3})
+    print(np.abs(learned.errors).max())
+    assert np.abs(learned.errors).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_taking_a_time_limit_for_an_end_is_noticed(name: str, tmp_path: Path) -> None:
+    learned = learn(
+        name, "probe-truncation", tmp_path, **{"replay.bootstrap_on_truncation": "false"}
+    )
+    # The cut comes every tenth step: Q = 1 + 0.9 * gamma * Q.
+    wrong = 1 / (1 - 0.9 * DISCOUNT) - 1 / (1 - DISCOUNT)
+    print(learned.errors.ravel())
+    assert np.abs(learned.errors).min() > TOLERANCE
+    np.testing.assert_allclose(learned.errors, wrong, atol=0.5)
