@@ -13,7 +13,7 @@ from typing import Any
 
 _EXPORTS = {
     "RunConfig": "rr_scale.config",
-    "run": "rr_scale.train.loop",
+    "run": "rr_scale.session",
     "make_agent": "rr_scale.agents.build",
     "preset": "rr_scale.presets",
 }

@@ -68,7 +68,7 @@ def _main(argv: Sequence[str], single: bool) -> int:
     threads, devices = run_file.recorded_layout()
     platform.prepare(arguments.threads or threads, devices)
 
-    from rr_scale.train.loop import run
+    from rr_scale.session import run
 
     status: int = run(config).exit_status
     return status

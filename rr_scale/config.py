@@ -269,3 +269,14 @@ class RunConfig:
     )
     track: bool = setting(False, "also log to Weights & Biases", free=True)
     tqdm: bool = setting(True, "show a progress bar", free=True)
+
+    @property
+    def schedule_horizon(self) -> int:
+        """Env steps over which schedules run, as decided at the first start."""
+        return self.noise_horizon or self.max_steps
+
+    def variant_hps(self) -> list[HyperParams]:
+        """The hyper-parameters of each variant, or of the run if it has none."""
+        if not self.variants:
+            return [self.hp]
+        return [dataclasses.replace(self.hp, **dict(v.overrides)) for v in self.variants]

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from rr_scale import fields
-from rr_scale.config import HyperParams, RunConfig
+from rr_scale.config import RunConfig
 from rr_scale.errors import UserError, nearest
 from rr_scale.types import Lane
 
@@ -141,15 +141,6 @@ def resolve(config: RunConfig) -> RunConfig:
     return dataclasses.replace(_named(config), save_dir=config.save_dir or default_save_dir(config))
 
 
-def schedule_horizon(config: RunConfig) -> int:
-    """Env steps over which schedules run, as decided at the first start of a run.
-
-    `run.json` keeps the number, because `max_steps` may grow on resume and the
-    schedules must not move.
-    """
-    return config.noise_horizon or config.max_steps
-
-
 def lanes(config: RunConfig) -> tuple[Lane, ...]:
     """The independent runs of a configuration: for each variant, for each seed.
 
@@ -159,9 +150,8 @@ def lanes(config: RunConfig) -> tuple[Lane, ...]:
     seeds = range(config.seed, config.seed + config.num_seeds)
     if not config.variants:
         return tuple(Lane(seed, config.hp, config.exp_name, "") for seed in seeds)
-    found = []
-    for variant in config.variants:
-        hp: HyperParams = dataclasses.replace(config.hp, **dict(variant.overrides))
-        name = f"{config.exp_name}_{variant.name}"
-        found += [Lane(seed, hp, name, variant.name) for seed in seeds]
-    return tuple(found)
+    return tuple(
+        Lane(seed, hp, f"{config.exp_name}_{variant.name}", variant.name)
+        for variant, hp in zip(config.variants, config.variant_hps(), strict=True)
+        for seed in seeds
+    )

@@ -58,7 +58,6 @@ class Engine:
         self._agent = agent
         self._replay = replay
         self._sizes = (capacity, observation_size, action_size)
-        self.action_size = action_size
         self.hp = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *hps)
         self.num_lanes = len(hps)
         self._init = jax.jit(self._init_lanes)
@@ -125,10 +124,9 @@ class Engine:
         return np.asarray(self._finite(state.train))
 
     def read_metrics(self, state: EngineState) -> tuple[dict[str, np.ndarray], EngineState]:
-        """Means since the last reading (NaN where nothing was computed), and zeroed sums."""
+        """Means [S] since the last reading, of what was computed, and zeroed sums."""
         host = jax.device_get(state.metrics)
-        with np.errstate(invalid="ignore"):
-            means = {name: mean.total / mean.terms for name, mean in host.items()}
+        means = {k: mean.total / mean.terms for k, mean in host.items() if mean.terms.all()}
         return means, state._replace(metrics=jax.tree.map(jnp.zeros_like, state.metrics))
 
     def _init_lanes(self, hp: HyperParams, roots: Array) -> EngineState:

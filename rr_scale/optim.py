@@ -21,8 +21,8 @@ def adam(
 ) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015) with optional L2 penalty and global-norm clip.
 
-    The penalty is part of the gradient, and the clip sees the raw gradient,
-    before Adam's moments; the norm is over one network of one lane.
+    The penalty is part of the gradient; the clip sees their sum, before Adam's
+    moments. The norm is over one network of one lane.
 
     Args:
       hp: Adam's decays and epsilon.

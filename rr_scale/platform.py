@@ -27,6 +27,7 @@ _EXACTNESS = {
     "host_devices": "number of host devices",
     "device_kind": "device",
     "device_count": "number of devices",
+    "xla_flags": "XLA_FLAGS",
     "matmul_precision": "matmul precision",
     "code": "source code of rr_scale",
 }
@@ -90,10 +91,16 @@ def describe() -> dict[str, Any]:
         "device_platform": device.platform,
         "device_kind": device.device_kind,
         "device_count": jax.device_count(),
+        "xla_flags": _other_xla_flags(),
         "matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
         "git_commit": _git_commit(),
         "code": _code_digest(),
     }
+
+
+def _other_xla_flags() -> str:
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    return " ".join(sorted(flag for flag in flags if not flag.startswith(_DEVICE_FLAG)))
 
 
 def exactness_differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:

@@ -66,7 +66,7 @@ def open_run(config: RunConfig, save_dir: str | Path) -> RunFile:
     """
     folder = Path(save_dir)
     config = configure.resolve(dataclasses.replace(config, save_dir=str(save_dir)))
-    fresh = RunFile(folder, config, configure.schedule_horizon(config))
+    fresh = RunFile(folder, config, config.schedule_horizon)
     recorded = read_run(folder)
     if recorded is None:
         if config.resume == "must":

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from rr_scale import fields
-from rr_scale.config import HyperParams, RunConfig, Variant
+from rr_scale.config import AgentConfig, HyperParams, RunConfig, Variant
 from rr_scale.errors import UserError, nearest
 
 _LARGEST_SEED = 2**31 - 1
@@ -31,6 +31,7 @@ def validate(config: RunConfig) -> None:
     _check_sizes(config)
     _check_agent(config)
     _check_variants(config)
+    _check_numbers(config)
 
 
 def check_leaf(leaf: fields.Leaf) -> None:
@@ -114,7 +115,7 @@ def _check_agent(config: RunConfig) -> None:
         f"agent.actor.log_sigma_min must be below agent.actor.log_sigma_max "
         f"({actor.log_sigma_max}), got {actor.log_sigma_min}",
     )
-    _check_order(agent.update_order, agent.temperature)
+    _check_order(agent)
     stochastic = actor.distribution == "tanh_gaussian"
     _require(
         stochastic or agent.temperature == "none",
@@ -126,12 +127,22 @@ def _check_agent(config: RunConfig) -> None:
         "agent.exploration must be gaussian or ou for a deterministic policy "
         "(agent.actor.distribution), got 'policy'",
     )
-    for name in ("adam_b1", "adam_b2"):
-        decay = getattr(config.hp, name)
-        _require(decay < 1, f"hp.{name} must be below 1 (Adam divides by 1 - it), got {decay}")
 
 
-def _check_order(order: tuple[str, ...], temperature: str) -> None:
+def _check_numbers(config: RunConfig) -> None:
+    for hp in config.variant_hps():
+        for name in ("adam_b1", "adam_b2"):
+            decay = getattr(hp, name)
+            _require(decay < 1, f"hp.{name} must be below 1 (Adam divides by 1 - it), got {decay}")
+        _require(
+            hp.init_temperature > 0 or config.agent.temperature not in _LEARNED,
+            "hp.init_temperature must be above 0 for a learned agent.temperature "
+            "(its logarithm is learned), got 0",
+        )
+
+
+def _check_order(agent: AgentConfig) -> None:
+    order, temperature = agent.update_order, agent.temperature
     path, shown = "agent.update_order", ",".join(order)
     _require(len(set(order)) == len(order), f"{path} must not repeat a step, got {shown}")
     for step in ("critic", "target", "actor"):
@@ -143,6 +154,16 @@ def _check_order(order: tuple[str, ...], temperature: str) -> None:
         f"{path} must {relation} 'temperature' while agent.temperature is '{temperature}', "
         f"got {shown}",
     )
+    if learned:
+        # The temperature step uses the entropy that the actor step measured.
+        delays = {"critic": 1, "target": agent.target_delay}
+        between = order[order.index("actor") + 1 : order.index("temperature")]
+        _require(
+            order.index("actor") < order.index("temperature")
+            and all(delays[step] == agent.actor_delay for step in between),
+            f"{path} must have 'temperature' after 'actor' with no step of another delay "
+            f"between them, got {shown}",
+        )
 
 
 def _check_variants(config: RunConfig) -> None:

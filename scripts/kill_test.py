@@ -171,7 +171,9 @@ def _compare(whole: Path, killed: Path) -> int:
     if not digests[0]:
         raise Failure("the undisturbed run wrote no results")
     differing = sorted(
-        name for name in digests[0].keys() | digests[1] if digests[0].get(name) != digests[1].get(name)
+        name
+        for name in digests[0].keys() | digests[1]
+        if digests[0].get(name) != digests[1].get(name)
     )
     if differing:
         raise Failure(f"these files differ: {', '.join(differing)}")

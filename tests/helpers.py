@@ -73,6 +73,7 @@ def engine_of(config: RunConfig, hps: list[HyperParams] | int = 1, capacity: int
     names = ("actor_max_grad_norm", "critic_max_grad_norm", "critic_weight_decay")
     structural = HyperParams(**{name: getattr(config.hp, name) for name in names})
     config = dataclasses.replace(config, hp=structural, preset="", updates_per_step=1.0)
+    config = with_values(config, {"replay.capacity": capacity})
     engine = copy.copy(_compiled(config, len(hps), capacity))
     engine.hp = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *hps)
     return engine

@@ -226,7 +226,7 @@ class Reference:
             "mean": np.full(values.shape, 1.0 / len(members)),
             "first": np.arange(len(members))[:, None] == np.zeros(size, int),
         }[self.config.actor.objective_ensemble]
-        slopes = -share / size
+        slopes = -1.0 / size * share
         back = sum(m.gradient(s)[1] for m, s in zip(members, slopes, strict=True))
         gradient = pi.gradient(back, alpha / size)
         self.actor = self._optimizers[0].step(

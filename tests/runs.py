@@ -161,7 +161,7 @@ def last_checkpoint(config: RunConfig) -> Restored:
     lanes = configure.lanes(config)
     spec = suites.make(config.env_name, config.action_repeat).spec
     sizes = (spec.observation_size, spec.action_size)
-    agent = trainer.make_agent(config, *sizes, configure.schedule_horizon(config))
+    agent = trainer.make_agent(config, *sizes, config.schedule_horizon)
     engine = trainer.Engine(
         agent, [lane.hp for lane in lanes], config.replay, ring_capacity(config), *sizes
     )

@@ -29,15 +29,15 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class FakeLoop:
-    """Stands for `rr_scale.train.loop` and records what it and `platform` were given."""
+    """Stands for `rr_scale.session` and records what it and `platform` were given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.configs: list[RunConfig] = []
         self.layouts: list[tuple[int | None, int | None]] = []
         self.outcome: Any = 0
-        module = types.ModuleType("rr_scale.train.loop")
+        module = types.ModuleType("rr_scale.session")
         module.run = self.run  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "rr_scale.train.loop", module)
+        monkeypatch.setitem(sys.modules, "rr_scale.session", module)
         monkeypatch.setattr(platform, "prepare", lambda *layout: self.layouts.append(layout))
 
     def run(self, config: RunConfig) -> Any:

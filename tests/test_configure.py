@@ -236,5 +236,5 @@ def test_default_save_dir_is_one_safe_folder_per_experiment() -> None:
 
 
 def test_schedule_horizon_is_the_first_budget_unless_given() -> None:
-    assert configure.schedule_horizon(RunConfig(max_steps=70)) == 70
-    assert configure.schedule_horizon(RunConfig(max_steps=70, noise_horizon=30)) == 30
+    assert RunConfig(max_steps=70).schedule_horizon == 70
+    assert RunConfig(max_steps=70, noise_horizon=30).schedule_horizon == 30

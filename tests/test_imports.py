@@ -47,11 +47,24 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "engine": ENGINE,
     "train": ENGINE | SETTINGS | {"engine", "envs", "durable", "platform", "runfile"},
     "analysis": {"errors", "types", "config"},
+    # The two that tie training and analysis together.
+    "session": ANYTHING,
     "cli": ANYTHING,
     "__init__": ANYTHING,
 }
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "orbax"}
-ACCELERATED = {"rng", "core", "nets", "optim", "normalize", "agents", "replay", "engine", "train"}
+ACCELERATED = {
+    "rng",
+    "core",
+    "nets",
+    "optim",
+    "normalize",
+    "agents",
+    "replay",
+    "engine",
+    "train",
+    "session",
+}
 # May import jax only inside a function, after the process is set up.
 LATE = {"platform"}
 # Formats whose reading runs code.

@@ -26,13 +26,13 @@ def make_agent(
       observation_size: O.
       action_size: A.
       schedule_horizon: env steps over which schedules run; by default
-        `config.noise_horizon`, or `config.max_steps` where that is 0.
+        what `config` says.
 
     Returns:
       The six functions; all are pure and can be jitted and vmapped.
     """
     parts = build_ingredients(config, observation_size, action_size)
-    horizon = schedule_horizon or config.noise_horizon or config.max_steps
+    horizon = schedule_horizon or config.schedule_horizon
 
     def init_with(root: Array, hp: HyperParams, key: Array) -> TrainState:
         return _init(parts, root, hp, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -44,12 +43,10 @@ def build_ingredients(config: RunConfig, observation_size: int, action_size: int
     """Looks every named choice of `config` up; after this nothing asks for a name."""
     agent = config.agent
     policy = build_policy(agent.actor, observation_size, action_size)
-    lanes = [config.hp] + [
-        dataclasses.replace(config.hp, **dict(variant.overrides)) for variant in config.variants
-    ]
-    clip_actor = any(math.isfinite(hp.actor_max_grad_norm) for hp in lanes)
-    clip_critic = any(math.isfinite(hp.critic_max_grad_norm) for hp in lanes)
-    decay_critic = any(hp.critic_weight_decay > 0 for hp in lanes)
+    hps = config.variant_hps()
+    clip_actor = any(math.isfinite(hp.actor_max_grad_norm) for hp in hps)
+    clip_critic = any(math.isfinite(hp.critic_max_grad_norm) for hp in hps)
+    decay_critic = any(hp.critic_weight_decay > 0 for hp in hps)
     return Ingredients(
         config=agent,
         observation_size=observation_size,

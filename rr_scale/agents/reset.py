@@ -37,8 +37,7 @@ def _reset_learner(rule: ResetRule, old: Learner, new: Learner) -> Learner:
     """`new` is a freshly initialised learner."""
     if rule.what == "last_layers":
         # Adam's step count is shared by all layers and stays.
-        fresh = jax.tree.map(lambda o, n: o, old, new)
-        fresh = fresh._replace(
+        fresh = old._replace(
             params=_heads_only(old.params, new.params),
             target=None if old.target is None else _heads_only(old.target, new.target),
             opt_state=_heads_only(old.opt_state, new.opt_state),

@@ -23,6 +23,7 @@ def final_table(
     last_reset: int | None,
     window: int = 5,
     seeds: Sequence[int] = (),
+    env_step: int | None = None,
 ) -> str:
     """A plain-text table of one run's returns.
 
@@ -38,22 +39,23 @@ def final_table(
         there are fewer.
       seeds: the seeds that were started, so that one which failed before its
         first evaluation is shown too.
+      env_step: where the run ended; by default the last evaluation of any seed.
     """
     rows = list(rows)
     curves = lane_curves(rows, "avg_return")
     if not curves:
         return "no evaluations"
-    last_step = max(max(curve) for curve in curves.values())
+    last_step = env_step or max(max(curve) for curve in curves.values())
     lines = [("seed", "last return", "best window", "ends at", "steps since reset")]
     last_returns, best_means = [], []
     for seed in sorted({*curves, *seeds}):
         curve = curves.get(seed, {})
         best = best_window(curve, window)
         best_cells = ("-", "-") if best is None else (f"{best.mean:.1f}", str(best.end_step))
-        alive = math.isfinite(curve.get(last_step, math.nan))
-        if alive and best is not None:
+        if math.isfinite(curve.get(last_step, math.nan)):
             last_returns.append(curve[last_step])
-            best_means.append(best.mean)
+            if best is not None:
+                best_means.append(best.mean)
             since = "-" if last_reset is None else str(last_step - last_reset)
             lines.append((str(seed), f"{curve[last_step]:.1f}", *best_cells, since))
         else:

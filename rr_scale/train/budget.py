@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import re
+from pathlib import Path
 
 import jax
 
@@ -44,7 +45,23 @@ def _free_bytes() -> int | None:
         if "bytes_limit" in stats:
             return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
         return None
+    return min(filter(None, (_available_bytes(), _cgroup_bytes())), default=None)
+
+
+def _available_bytes() -> int | None:
+    """What Linux could give without swapping: free memory and page cache."""
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
+        found = re.search(r"^MemAvailable:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.M)
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def _cgroup_bytes() -> int | None:
+    """What a container's limit leaves."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = (folder / "memory.max").read_text().strip()
+        return int(limit) - int((folder / "memory.current").read_text())
+    except (OSError, ValueError):
         return None

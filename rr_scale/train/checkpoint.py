@@ -7,7 +7,8 @@
         host.json        host state; host.npz: arrays of the host
         manifest.json    hashes of all files and of the replay chunks it needs
     replay/              chunks `rows-<start>-<stop>.npz`, shared by checkpoints
-    committed.json       {"latest": step}
+
+and beside it lies committed.json, {"latest": step}.
 
 A checkpoint is written as `tmp-<step>` and counts from the moment it is
 renamed; `committed.json` follows and can lag behind by one crash. It is there
@@ -116,14 +117,22 @@ class CheckpointStore:
             newest = sorted(self._folders.steps())[-self._keep :]
             self._collect({step, pinned, *newest})
 
-    def latest(self) -> int | None:
+    def latest(self, fallback: bool = False) -> int | None:
         """The step of the newest checkpoint; None if none was ever committed.
+
+        Args:
+          fallback: be content with an older one if the newest is gone.
 
         Raises:
           CheckpointError: one was committed and is gone, or `committed.json`
             cannot be read.
         """
-        return self._folders.latest()
+        try:
+            return self._folders.latest()
+        except CheckpointError:
+            if fallback and self._folders.steps():
+                return max(self._folders.steps())
+            raise
 
     def restore(self, abstract_state: Any, fallback: bool = False) -> Restored:
         """Reads the newest checkpoint, verified before any of it is used.
@@ -161,7 +170,7 @@ class CheckpointStore:
             self._base, self._continues = manifest, True
             return restored
         if len(steps) > 1:
-            advice = "no older one is intact" if fallback else "--set fallback=true tries older"
+            advice = "no older one is intact" if fallback else "--fallback tries older"
             raise CheckpointError(f"{damage} ({advice})") from damage
         raise damage
 

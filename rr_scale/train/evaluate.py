@@ -83,8 +83,11 @@ class Evaluator:
 
         running = [job for job in map(begin, self._envs) if job]
         while running:
-            # A diverged policy under nan_policy=continue must not stop the simulator.
-            action = np.nan_to_num(act(observation))
+            action = act(observation)
+            # A diverged policy must not stop the simulator, but its return is
+            # not that of the zero action either.
+            returns[~np.isfinite(action).all(axis=-1)] = np.nan
+            action = np.nan_to_num(action)
             still_running = []
             for job in running:
                 env, lane, episode = job

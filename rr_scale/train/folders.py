@@ -32,6 +32,9 @@ class Folders:
         self.directory = directory.absolute()
         self.root = self.directory.parent
         self.replay = self.directory / "replay"
+        # Beside the folder, so that it outlives it: checkpoints that were
+        # deleted by hand are an error and not a new run.
+        self._record = self.root / _COMMITTED
         self._discarded = self.directory.with_name(self.directory.name + ".discarded")
 
     def create(self) -> None:
@@ -82,7 +85,7 @@ class Folders:
 
     def write_latest(self, step: int) -> None:
         """Records that a checkpoint was committed."""
-        durable.replace_bytes(self.directory / _COMMITTED, json.dumps({"latest": step}).encode())
+        durable.replace_bytes(self._record, json.dumps({"latest": step}).encode())
 
     def remove(self, steps: Iterable[int]) -> None:
         """Removes checkpoints, each at once."""
@@ -110,6 +113,7 @@ class Folders:
 
     def discard(self) -> None:
         """Removes the whole folder; one rename decides."""
+        self._record.unlink(missing_ok=True)
         durable.remove_tree(self._discarded)
         if self.directory.is_dir():
             self.directory.rename(self._discarded)
@@ -123,7 +127,7 @@ class Folders:
         return path.relative_to(self.root).as_posix()
 
     def _committed(self) -> int | None:
-        path = self.directory / _COMMITTED
+        path = self._record
         try:
             return int(json.loads(path.read_bytes())["latest"])
         except (FileNotFoundError, NotADirectoryError):

@@ -25,6 +25,21 @@ HEARTBEAT_SECONDS = 10.0
 STALE_SECONDS = 120.0
 
 
+def refuse_if_held(save_dir: Path) -> None:
+    """Looks before anything is started; only entering a `RunLock` is safe.
+
+    Raises:
+      UserError: another process holds the lock (names it).
+    """
+    path = Path(save_dir) / "lock"
+    holder = _read(path)
+    if holder is not None and _is_held(holder):
+        raise UserError(
+            f"{save_dir} is in use by {_name(holder)}; wait for it, "
+            f"or delete {path} if that process is gone"
+        )
+
+
 class RunLock:
     """Holds `save_dir/lock` while the `with` block runs.
 
@@ -89,12 +104,7 @@ class RunLock:
             with self._path.open("xb") as stream:
                 stream.write(content)
         except FileExistsError:
-            holder = _read(self._path)
-            if holder is not None and _is_held(holder):
-                raise UserError(
-                    f"{self._path.parent} is in use by {_name(holder)}; wait for it, "
-                    f"or delete {self._path} if that process is gone"
-                ) from None
+            refuse_if_held(self._path.parent)
             durable.replace_bytes(self._path, content)
 
     def _beat(self) -> None:

@@ -42,6 +42,7 @@ class Outputs:
         self._config = config
         self._lanes = lanes
         self._root = Path(config.save_dir)
+        self._tracker_states = dict(tracker_states or {})
         self._members: dict[str, list[int]] = {}
         for index, lane in enumerate(lanes):
             self._members.setdefault(lane.folder, []).append(index)
@@ -56,7 +57,7 @@ class Outputs:
             for folder, members in self._members.items()
         }
         self._trackers = {
-            folder: self._tracker(folder, (tracker_states or {}).get(folder))
+            folder: self._tracker(folder, self._tracker_states.get(folder))
             for folder in self._members
         }
 
@@ -104,7 +105,12 @@ class Outputs:
             files.truncate(lengths.get(folder, {}))
 
     def tracker_states(self) -> dict[str, Any]:
-        """What lets a resumed run continue the same tracked runs."""
+        """What lets a resumed run continue the same tracked runs.
+
+        A session without tracking passes on what an earlier one left.
+        """
+        if not self._config.track:
+            return self._tracker_states
         return {folder: tracker.state() for folder, tracker in self._trackers.items()}
 
     def close(self) -> None:

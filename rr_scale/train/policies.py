@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from rr_scale import durable
 from rr_scale.errors import UserError
 
 METADATA = "metadata"
@@ -68,6 +69,7 @@ def save_policy(
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
+    durable.sync_directory(path.parent)
 
 
 def load_policy(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -32,7 +32,7 @@ def from_saved(
       saved: what `to_saved` gave, read back.
       like: shapes of the engine's state (its ring may be larger than the one
         that was saved, if the budget grew).
-      rows: fields [S, n, ...] in insertion order.
+      rows: fields [S, n, ...] in insertion order; emptied.
       first_row: insertion index of the first of them.
       total_rows: rows ever inserted.
     """
@@ -49,7 +49,8 @@ def _fill(like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: i
     for name, shape in like.rows._asdict().items():
         field = np.zeros(shape.shape, shape.dtype)
         if len(index):
-            field[:, index] = rows[name]
+            # Popped, so that host memory holds the ring once and not twice.
+            field[:, index] = rows.pop(name)
         fields[name] = jnp.asarray(field)
     cursor = jnp.full(num_lanes, total_rows % capacity, jnp.int32)
     size = jnp.full(num_lanes, min(total_rows, capacity), jnp.int32)

@@ -7,11 +7,8 @@ depends on another's.
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -32,7 +29,7 @@ from rr_scale.train.evaluate import Evaluator
 from rr_scale.train.health import Health
 from rr_scale.train.lock import RunLock
 from rr_scale.train.outputs import Outputs
-from rr_scale.train.policies import flatten
+from rr_scale.train.policy_keeper import PolicyKeeper
 from rr_scale.train.progress import Progress
 from rr_scale.types import Clock, Lane, Transition
 
@@ -84,13 +81,16 @@ class Trainer:
             self._make_env, self._seeds, config.eval_episodes, config.eval_envs
         )
         self._health = Health(config.nan_policy, self._seeds)
-        self._best: list[float | None] = [None] * len(lanes)
+        self._policies = PolicyKeeper(len(lanes), spec.observation_size, spec.action_size)
         self._episodes: list[list[tuple[float, int]]] = [[] for _ in lanes]
         self._firings = 0
         self._wall_s = 0.0
         self.env_step = 0
         self._updates = 0
         self._since_reset = 0
+        self._last_checkpoint: int | None = None
+        self._tracker_states: dict[str, Any] = {}
+        self._lengths: dict[str, dict[str, int]] = {}
         self._outputs: Outputs | None = None
         self._progress: Progress | None = None
 
@@ -99,16 +99,14 @@ class Trainer:
         """Whether any lane turned non-finite."""
         return bool(self._health.failed)
 
-    def start(self) -> None:
-        """Starts at step 0, or where the newest checkpoint is."""
-        resumed = self._store.latest() is not None
-        if resumed:
-            self._restore()
-        else:
-            self._outputs = Outputs(self._config, self._lanes)
-            self._outputs.truncate({})
-            self._state = self._engine.init(self._seeds)
-            self._observation = self._pool.reset()
+    def begin(self) -> None:
+        """Fresh agents and environments, at step 0."""
+        self._state = self._engine.init(self._seeds)
+        self._observation = self._pool.reset()
+
+    def _open(self) -> None:
+        self._outputs = Outputs(self._config, self._lanes, self._tracker_states)
+        self._outputs.truncate(self._lengths)
         self._progress = Progress(
             self._config.max_steps,
             len(self._lanes),
@@ -119,32 +117,36 @@ class Trainer:
         self._started = time.monotonic() - self._wall_s
         self._log_mark = (time.monotonic(), self.env_step, self._updates)
         self._eval_s = 0.0
-        if not resumed:
-            self._evaluate()
 
-    def run(self) -> int:
-        """Trains to the end of the budget.
+    def run(self, signals: Sequence[int] = ()) -> int:
+        """Trains to the end of the budget. Call `begin` or `restore` first.
+
+        Args:
+          signals: numbers of the signals received so far; grows meanwhile.
 
         Returns:
           0, or the number of the signal that stopped it after a checkpoint.
         """
         config = self._config
-        with _noting_signals() as received:
-            while self.env_step < config.max_steps:
-                self._step()
-                last = self.env_step == config.max_steps
-                if last or every(self.env_step, config.eval_interval):
-                    self._evaluate()
-                for index, rule in enumerate(config.resets):
-                    if fires(rule, self._ratio, self.env_step):
-                        self._reset(index)
-                if last or every(self.env_step, config.log_interval):
-                    self._log()
-                if last or received or every(self.env_step, config.checkpoint_freq):
-                    self._checkpoint()
-                if received and not last:
-                    return received[0]
-        return 0
+        self._open()
+        if self.env_step == 0:
+            self._evaluate()
+        stop = False
+        while self.env_step < config.max_steps and not stop:
+            self._step()
+            last = self.env_step == config.max_steps
+            # Read once: a signal from here on waits for the next step.
+            stop = bool(signals)
+            if last or every(self.env_step, config.eval_interval):
+                self._evaluate()
+            for index, rule in enumerate(config.resets):
+                if fires(rule, self._ratio, self.env_step):
+                    self._reset(index)
+            if last or every(self.env_step, config.log_interval):
+                self._log()
+            if last or stop or every(self.env_step, config.checkpoint_freq):
+                self._checkpoint()
+        return 0 if self.env_step == config.max_steps else signals[0]
 
     def close(self) -> None:
         """Closes files, trackers, simulators and the progress bar."""
@@ -168,7 +170,8 @@ class Trainer:
             "warmup" if warmup else "explore",
         )
         if not np.isfinite(action).all():
-            self._act_on(self._health.found(~np.isfinite(action).all(axis=1), self._updates))
+            self._check_health()
+            self._drop(~np.isfinite(action).all(axis=1), self._updates)
             # What a simulator does with NaN is nobody's business.
             action = np.nan_to_num(action)
         step = self._pool.step(action)
@@ -192,6 +195,8 @@ class Trainer:
 
     def _evaluate(self) -> None:
         begun = time.monotonic()
+        # First, so that a lane which diverged gets no row and leaves no policy.
+        self._check_health()
         dropped = self._health.dropped
         rows = self._evaluator.run(
             lambda observation: self._engine.evaluate(self._state, observation),
@@ -199,31 +204,10 @@ class Trainer:
             dropped,
         )
         self._outputs.evaluation(self.env_step, self._updates, rows)
-        self._save_policies(rows)
+        self._policies.save(self._outputs, self._state.train, self.env_step, rows)
         returns = [None if row is None else row["avg_return"] for row in rows]
         self._progress.evaluated(self.env_step, self._updates, returns)
         self._eval_s += time.monotonic() - begun
-
-    def _save_policies(self, rows: list[dict[str, float] | None]) -> None:
-        train = self._state.train
-        learned = jax.device_get({"params": train.actor.params, "normalizer": train.normalizers})
-        for lane, row in enumerate(rows):
-            if row is None:
-                continue
-            value = row["avg_return"]
-            own = jax.tree.map(lambda x, lane=lane: x[lane], learned)
-            own["normalizer"] = {k: v._asdict() for k, v in own["normalizer"].items()}
-            arrays = flatten(own)
-            facts = {
-                "env_step": self.env_step,
-                "value": value,
-                "observation_size": int(self._observation.shape[1]),
-                "action_size": int(self._engine.action_size),
-            }
-            self._outputs.policy(lane, "last", arrays, facts)
-            if self._best[lane] is None or value > self._best[lane]:
-                self._best[lane] = value
-                self._outputs.policy(lane, "best", arrays, facts)
 
     def _reset(self, index: int) -> None:
         self._state = self._engine.reset(self._state, index, self._firings)
@@ -238,20 +222,18 @@ class Trainer:
         bad = (first_bad >= 0) | ~finite
         if bad.any():
             at = np.where(first_bad >= 0, first_bad, self._updates)
-            self._act_on(self._health.found(bad, at))
+            self._drop(bad, at)
 
-    def _act_on(self, newly_dropped: list[int]) -> None:
-        for lane in newly_dropped:
+    def _drop(self, bad: np.ndarray, first_update: np.ndarray | int) -> None:
+        for lane in self._health.found(bad, first_update, self._last_checkpoint):
             self._pool.freeze(lane)
-            if self._health.pinned is None:
-                self._health.pinned = self._store.latest()
 
     def _log(self) -> None:
         self._check_health()
         means, self._state = self._engine.read_metrics(self._state)
         rows: list[dict[str, float] | None] = []
         for lane in range(len(self._lanes)):
-            row = {k: float(v[lane]) for k, v in means.items()} if self._updates else {}
+            row = {name: float(values[lane]) for name, values in means.items()}
             if self._episodes[lane]:
                 returns, lengths = zip(*self._episodes[lane], strict=True)
                 row["train/episode_return"] = float(np.mean(returns))
@@ -278,7 +260,7 @@ class Trainer:
             "since_reset": self._since_reset,
             "firings": self._firings,
             "wall_s": time.monotonic() - self._started,
-            "best": self._best,
+            "best": self._policies.best,
             "episodes": self._episodes,
             "health": self._health.to_json(),
             "trackers": self._outputs.tracker_states(),
@@ -294,47 +276,24 @@ class Trainer:
             capacity=self._capacity,
             pinned=self._health.pinned,
         )
+        self._last_checkpoint = self.env_step
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Continues from the newest checkpoint; result files are left alone until `run`."""
         shapes = self._engine.shapes(self._seeds)
         saved = jax.eval_shape(snapshot.to_saved, shapes)
         restored = self._store.restore(saved, self._config.fallback)
         host = restored.host
-        self.env_step = host["env_step"]
+        self.env_step = self._last_checkpoint = host["env_step"]
         self._updates = host["updates"]
         self._since_reset = host["since_reset"]
         self._firings = host["firings"]
         self._wall_s = host["wall_s"]
-        self._best = host["best"]
+        self._policies.best = host["best"]
         self._episodes = [[tuple(pair) for pair in lane] for lane in host["episodes"]]
         self._health.from_json(host["health"])
         self._state = snapshot.from_saved(
             restored.state, shapes, restored.rows, restored.first_row, self.env_step
         )
-        self._outputs = Outputs(self._config, self._lanes, host["trackers"])
-        self._outputs.truncate(host["lengths"])
+        self._tracker_states, self._lengths = host["trackers"], host["lengths"]
         self._observation = self._pool.restore(restored.host_arrays)
-
-
-@contextmanager
-def _noting_signals() -> Iterator[list[int]]:
-    """SIGTERM and SIGINT are noted in the list; a second one acts as usual."""
-    received: list[int] = []
-    previous: dict[int, Any] = {}
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        signal.signal(number, previous[number])
-        print(f"signal {number}: finishing the step", file=sys.stderr)
-
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous[number] = signal.signal(number, note)
-    except ValueError:
-        # Not the main thread: whoever called us from Python handles signals.
-        previous.clear()
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

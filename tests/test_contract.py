@@ -1,0 +1,205 @@
+"""What every agent promises, for every preset and a few combinations nobody published."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+from helpers import (
+    ACTION_SIZE,
+    BATCH_SIZE,
+    assert_identical,
+    changed,
+    clock,
+    engine_of,
+    host,
+    make_rows,
+    named,
+    select,
+    tiny,
+    train,
+)
+
+from rr_scale.config import ResetRule
+from rr_scale.presets import PRESETS
+from rr_scale.train.metrics import METRICS
+
+STEPS = BATCH_SIZE
+# Networks start as the presets say, and every preset is reset.
+COMMON = {
+    "agent.actor.network.initializer": "orthogonal",
+    "agent.critic.network.initializer": "orthogonal",
+    "resets": (ResetRule(),),
+}
+UNPUBLISHED = {
+    "everything in SAC": (
+        "sac",
+        {
+            "agent.temperature": "log",
+            "agent.exploration": "ou",
+            "agent.normalize_observations": True,
+            "agent.critic.ensemble_size": 5,
+            "agent.critic.target_ensemble": "mean",
+            "agent.critic.bootstrap_policy": "target_noise",
+            "agent.actor.log_sigma_map": "clip",
+            "agent.actor.log_prob": "epsilon",
+            "agent.actor.network.activation": "tanh",
+            "agent.critic.network.activation": "elu",
+            "agent.critic.network.initializer": "xavier_uniform",
+            "agent.update_order": ("actor", "temperature", "critic", "target"),
+            "agent.actor_delay": 3,
+            "agent.target_delay": 2,
+            "replay.n_step": 3,
+            "replay.bootstrap_on_truncation": False,
+            "hp.actor_max_grad_norm": 1.0,
+            "hp.critic_max_grad_norm": 1.0,
+            "hp.critic_weight_decay": 0.01,
+        },
+    ),
+}
+ROWS = [*PRESETS, *UNPUBLISHED]
+TABLE = pytest.mark.parametrize("name", ROWS)
+LANES = pytest.mark.parametrize("lanes", [1, 3])
+
+
+@functools.lru_cache(maxsize=None)
+def configuration(name):
+    preset, values = UNPUBLISHED.get(name, (name, {}))
+    return tiny(preset, COMMON | values)
+
+
+@functools.lru_cache(maxsize=None)
+def history(name, lanes):
+    """(engine, state after init, after the warm-up, after 3 updates more), on the host."""
+    engine = engine_of(configuration(name), lanes)
+    rows = make_rows(STEPS + 1, lanes)
+    state = engine.init(list(range(lanes)))
+    fresh = host(state)
+    state = train(engine, state, select(rows, slice(STEPS)), 0)
+    warm = host(state)
+    state = train(engine, state, select(rows, slice(STEPS, None)), 3)
+    return engine, fresh, warm, host(state)
+
+
+def signature(state):
+    """Structure, shapes, dtypes and weak types: what decides about recompilation."""
+    leaves, structure = jax.tree.flatten(state)
+    return structure, [(x.shape, x.dtype, getattr(x, "weak_type", False)) for x in leaves]
+
+
+def assert_finite(state):
+    for path, leaf in named(state).items():
+        assert np.isfinite(leaf).all(), path
+
+
+@TABLE
+@LANES
+def test_initial_and_updated_states_are_finite(name, lanes):
+    _, fresh, _, updated = history(name, lanes)
+    assert_finite(fresh)
+    assert_finite(updated)
+    np.testing.assert_array_equal(updated.first_bad, np.full(lanes, -1))
+
+
+@TABLE
+@LANES
+def test_targets_start_as_copies_and_lanes_differ(name, lanes):
+    fresh = history(name, lanes)[1].train
+    assert_identical(fresh.critic.target, fresh.critic.params)
+    if fresh.actor.target is not None:
+        assert_identical(fresh.actor.target, fresh.actor.params)
+    for path, leaf in named((fresh.actor.params, fresh.critic.params)).items():
+        different = len(np.unique(leaf.reshape(lanes, -1), axis=0))
+        assert different == (1 if "bias" in path else lanes), path
+    for path, leaf in named(fresh.critic.params).items():
+        members = leaf.reshape(-1, *leaf.shape[2:])
+        different = len(np.unique(members.reshape(len(members), -1), axis=0))
+        assert "bias" in path or different == len(members), path
+
+
+@TABLE
+@LANES
+def test_three_updates_change_every_leaf_that_learns(name, lanes):
+    _, fresh, warm, updated = history(name, lanes)
+    constant = {path for path in named(warm.train) if path == ".root" or "normalizers" in path}
+    # Acting and storing alone teach nothing but the normaliser.
+    assert changed(fresh.train, warm.train) == {p for p in constant if "normalizers" in p}
+    learned = changed(warm.train, updated.train)
+    assert learned - constant == set(named(warm.train)) - constant
+    assert ".root" not in learned
+
+
+@TABLE
+@LANES
+def test_actions_are_in_the_box_in_every_mode(name, lanes):
+    engine = history(name, lanes)[0]
+    state = engine.init(list(range(lanes)))
+    observation = np.random.default_rng(0).normal(size=(lanes, 3)).astype(np.float32)
+    actions = []
+    for mode in ("warmup", "explore"):
+        action, state = engine.act(state, 30 * observation, clock(1), mode)
+        actions.append(action)
+    episodes = np.stack([observation, -observation], axis=1)
+    evaluated = engine.evaluate(state, episodes)
+    assert evaluated.shape == (lanes, 2, ACTION_SIZE)
+    for action in (*actions, evaluated):
+        assert action.dtype == np.float32
+        assert action.shape[0] == lanes and action.shape[-1] == ACTION_SIZE
+        assert np.isfinite(action).all() and np.abs(action).max() <= 1.0
+
+
+@TABLE
+@LANES
+def test_no_program_changes_shapes_dtypes_or_structure(name, lanes):
+    engine = history(name, lanes)[0]
+    rows = select(make_rows(1, lanes), 0)
+    state = engine.init(list(range(lanes)))
+    before = signature(state)
+    _, state = engine.act(state, rows.observation, clock(0), "explore")
+    assert signature(state) == before
+    for updates in (0, 3):
+        old = state.replay.rows.observation
+        state = engine.step(state, rows, clock(1), updates)
+        assert old.is_deleted(), "the ring was copied instead of written in place"
+        assert signature(state) == before
+    state = engine.reset(state, 0, 0)
+    assert signature(state) == before
+    shapes = engine.shapes(list(range(lanes)))
+    assert jax.tree.structure(shapes) == before[0]
+
+
+@TABLE
+@LANES
+def test_metrics_are_registered_and_were_computed(name, lanes):
+    engine, _, _, updated = history(name, lanes)
+    means, _ = engine.read_metrics(updated)
+    assert set(means) <= set(METRICS)
+    assert {"train/critic_loss", "train/actor_loss"} <= set(means)
+    for metric, values in means.items():
+        assert values.shape == (lanes,)
+        assert np.isfinite(values).all(), metric
+
+
+@TABLE
+@LANES
+def test_the_same_seeds_give_the_same_bits(name, lanes):
+    engine, fresh, _, updated = history(name, lanes)
+    state = engine.init(list(range(lanes)))
+    assert_identical(fresh, state)
+    rows = make_rows(STEPS + 1, lanes)
+    state = train(engine, state, select(rows, slice(STEPS)), 0)
+    state = train(engine, state, select(rows, slice(STEPS, None)), 3)
+    assert_identical(updated, state)
+
+
+# `sr_sac` differs in its resets, `sac_sparse` in its buffer, `sac_standard` in nothing.
+LEARNING_ALIKE = ("sac", "sr_sac", "sac_sparse", "sac_standard")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_presets_differ_in_what_they_learn(name):
+    one, other = history(name, 1)[3].train, history("sac", 1)[3].train
+    alike = jax.tree.structure(one) == jax.tree.structure(other) and not changed(one, other)
+    assert alike == (name in LEARNING_ALIKE)
