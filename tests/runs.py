@@ -34,17 +34,25 @@ _TINY: dict[str, Any] = {
     "eval_episodes": 2,
     "log_interval": 30,
     "checkpoint_freq": 50,
+    # The same for any budget, so that runs of several lengths share programs.
+    "noise_horizon": 1000,
     "replay.batch_size": 16,
     "replay.capacity": 1000,
     "agent.actor.network.hidden": "16",
     "agent.critic.network.hidden": "16",
+    # Without QR, programs compile in half the time.
+    "agent.actor.network.initializer": "fan_in_uniform",
+    "agent.critic.network.initializer": "fan_in_uniform",
 }
 _NOT_THE_AGENT: dict[str, Any] = {
     "env_name": "",
     "exp_name": "",
     "preset": "",
     "seed": 0,
+    "num_seeds": 1,
     "noise_horizon": 0,
+    "updates_per_step": 1.0,
+    "start_training": 1,
     "eval_interval": 1,
     "eval_episodes": 1,
     "log_interval": 1,

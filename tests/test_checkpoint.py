@@ -173,7 +173,7 @@ def test_a_step_can_be_saved_again(directory):
     for step in (1, 2, 2):
         save(store, step)
     assert sorted(path.name for path in directory.iterdir()) == [
-        "committed.json", "replay", "step-000000000001", "step-000000000002",
+        "replay", "step-000000000001", "step-000000000002",
     ]  # fmt: skip
     assert_restores(CheckpointStore(directory), 2)
 
@@ -229,10 +229,17 @@ def test_a_committed_checkpoint_that_vanished_is_an_error(directory):
             attempt(CheckpointStore(directory))
 
 
+def test_deleting_the_whole_folder_is_an_error_and_not_a_new_run(directory):
+    save(CheckpointStore(directory), 1)
+    shutil.rmtree(directory)
+    with pytest.raises(CheckpointError, match="checkpoints/step-000000000001: missing"):
+        CheckpointStore(directory).latest()
+
+
 def test_an_unreadable_commit_record_is_named(directory):
     save(CheckpointStore(directory), 1)
-    truncate(directory / "committed.json")
-    with pytest.raises(CheckpointError, match="checkpoints/committed.json: truncated"):
+    truncate(directory.parent / "committed.json")
+    with pytest.raises(CheckpointError, match="committed.json: truncated"):
         CheckpointStore(directory).restore(ABSTRACT)
     assert_restores(CheckpointStore(directory), 1, fallback=True)
     assert_restores(CheckpointStore(directory), 1)

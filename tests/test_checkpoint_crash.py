@@ -78,8 +78,9 @@ def main(template: str, folder: str, first: str, stride: str, again: str) -> Non
     """
     call, status = int(first), -signal.SIGKILL
     while status == -signal.SIGKILL:
-        directory = Path(folder) / f"call-{call}"
-        shutil.copytree(template, directory)
+        run = Path(folder) / f"call-{call}"
+        shutil.copytree(template, run)
+        directory = run / "checkpoints"
         status = os.waitstatus_to_exitcode(killed_in_save(directory, call, again == "again"))
         call += int(stride)
     sys.exit(status)
@@ -96,7 +97,8 @@ def assert_holds(restored: Restored, step: int) -> None:
 
 def assert_only_needed_files(directory: Path, step: int) -> None:
     left = {path.name for path in directory.iterdir()}
-    assert left == {"committed.json", "replay", f"step-{step:012d}"}
+    assert left == {"replay", f"step-{step:012d}"}
+    assert (directory.parent / "committed.json").exists()
     for chunk in (directory / "replay").iterdir():
         start, stop = parse_name(chunk.name)
         assert 10 * step - CAPACITY < stop <= 10 * step
@@ -105,13 +107,13 @@ def assert_only_needed_files(directory: Path, step: int) -> None:
 @pytest.mark.parametrize(("first", "again"), [(1, "next"), (2, "again")])
 def test_a_kill_at_any_moment_of_a_save_loses_no_committed_checkpoint(tmp_path, first, again):
     template, folder = tmp_path / "template", tmp_path / "killed"
-    save(CheckpointStore(template, keep=1), 3)
+    save(CheckpointStore(template / "checkpoints", keep=1), 3)
     command = [sys.executable, __file__, template, folder, str(first), STRIDE, again]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run(command, env=environment, check=True, timeout=200)
 
     found = set()
-    directories = sorted(folder.iterdir())
+    directories = sorted(run / "checkpoints" for run in folder.iterdir())
     assert len(directories) > 10
     for directory in directories:
         store = CheckpointStore(directory, keep=1)

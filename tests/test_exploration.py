@@ -48,7 +48,9 @@ def test_noise_falls_linearly_to_the_horizon_and_stays(env_step, expected):
     assert float(noise_scale(hp, jnp.int32(env_step), 1000)) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("env_step", "sigma"), [(0, 0.2), (500, 0.125), (1000, 0.05), (10**6, 0.05)])
+@pytest.mark.parametrize(
+    ("env_step", "sigma"), [(0, 0.2), (500, 0.125), (1000, 0.05), (10**6, 0.05)]
+)
 def test_gaussian_noise_has_the_scheduled_standard_deviation(env_step, sigma):
     values = {"hp.noise_start": 0.2, "hp.noise_end": 0.05}  # max_steps is 1000
     agent, hp, state, memory = start("td3", values)

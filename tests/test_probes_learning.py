@@ -90,7 +90,7 @@ def test_q_is_exact(name: str, probe: str, tmp_path: Path) -> None:
     print(np.abs(learned.errors).max(), learned.actions.ravel())
     assert np.abs(learned.errors).max() < TOLERANCE
     if probe == "probe-action":
-        np.testing.assert_allclose(learned.actions, 0.3, atol=0.1)
+        np.testing.assert_allclose(learned.actions, 0.3, atol=0.12)
 
 
 @pytest.mark.parametrize("name", ["sac", "ddpg"])
@@ -98,7 +98,7 @@ def test_the_policy_follows_the_observation(name: str, tmp_path: Path) -> None:
     learned = learn(name, "probe-target", tmp_path)
     wanted = np.broadcast_to(OBSERVATIONS["probe-target"], learned.actions.shape)
     print(learned.actions)
-    np.testing.assert_allclose(learned.actions, wanted, atol=0.15)
+    np.testing.assert_allclose(learned.actions, wanted, atol=0.2)
 
 
 @pytest.mark.parametrize("probe", ["probe-delay", "probe-truncation"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,14 @@ from rr_scale.config import HyperParams
 from rr_scale.rng import Stream, stream_key
 from rr_scale.types import Array, Clock
 
-Noise = Callable[[HyperParams, Any, Array, Array], tuple[Array, Any]]
-"""(hp, memory, standard normal [A], sigma) -> (noise [A], memory)"""
+
+class Noise(NamedTuple):
+    """An exploration noise: what it remembers within an episode, and how it goes on."""
+
+    initial: Callable[[int], Any]
+    """(A) -> memory at the start of an episode"""
+    step: Callable[[HyperParams, Any, Array, Array], tuple[Array, Any]]
+    """(hp, memory, standard normal [A], sigma) -> (noise [A], memory)"""
 
 
 def noise_scale(hp: HyperParams, env_step: Array, horizon: int) -> Array:
@@ -40,14 +46,20 @@ def _none(hp: HyperParams, memory: Any, normal: Array, sigma: Array) -> tuple[fl
     return 0.0, memory
 
 
-NOISES: dict[str, Noise] = {"policy": _none, "gaussian": _gaussian, "ou": _ornstein_uhlenbeck}
+def _nothing(size: int) -> tuple[()]:
+    return ()
+
+
+NOISES = {
+    "policy": Noise(_nothing, _none),
+    "gaussian": Noise(_nothing, _gaussian),
+    "ou": Noise(jnp.zeros, _ornstein_uhlenbeck),
+}
 
 
 def make_initial_memory(parts: Ingredients) -> Callable[[], Any]:
-    """Builds `Agent.initial_memory`: the OU process starts at 0; others remember nothing."""
-    size = parts.action_size
-    remembers = parts.config.exploration == "ou"
-    return lambda: jnp.zeros(size) if remembers else ()
+    """Builds `Agent.initial_memory`."""
+    return lambda: NOISES[parts.config.exploration].initial(parts.action_size)
 
 
 def make_act(parts: Ingredients, horizon: int) -> Callable[..., tuple[Array, Any]]:
@@ -73,7 +85,7 @@ def make_act(parts: Ingredients, horizon: int) -> Callable[..., tuple[Array, Any
         sample_key, noise_key = jax.random.split(key)
         action, _ = parts.policy.sample(state.actor.params, observation, sample_key)
         sigma = noise_scale(hp, clock.env_step, horizon)
-        added, memory = noise(hp, memory, jax.random.normal(noise_key, action.shape), sigma)
+        added, memory = noise.step(hp, memory, jax.random.normal(noise_key, action.shape), sigma)
         return jnp.clip(action + added, -1.0, 1.0), memory
 
     return act

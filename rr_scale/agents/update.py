@@ -73,7 +73,12 @@ def actor_step(
 
     (loss, entropy), gradient = jax.value_and_grad(loss_fn, has_aux=True)(state.actor.params)
     actor = _apply(parts.actor_optimizer(hp), state.actor, gradient)
-    return state._replace(actor=actor), {"train/actor_loss": loss, "train/entropy": entropy}
+    scalars = {"train/actor_loss": loss}
+    if parts.policy.stochastic:
+        scalars["train/entropy"] = entropy
+    if parts.config.temperature != "none":
+        scalars["train/temperature"] = jnp.asarray(alpha)
+    return state._replace(actor=actor), scalars
 
 
 def temperature_step(
@@ -86,10 +91,8 @@ def temperature_step(
         learner.params, entropy, target_entropy, parts.config.temperature
     )
     learner = _apply(parts.temperature_optimizer(hp), learner, gradient)
-    return state._replace(duals={**state.duals, "temperature": learner}), {
-        "train/temperature_loss": loss,
-        "train/temperature": jnp.exp(learner.params),
-    }
+    duals = {**state.duals, "temperature": learner}
+    return state._replace(duals=duals), {"train/temperature_loss": loss}
 
 
 def target_step(hp: HyperParams, state: TrainState) -> TrainState:

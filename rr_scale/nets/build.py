@@ -22,6 +22,8 @@ class Policy(NamedTuple):
     """(params, observation [..., O], key) -> (action [..., A], log-probability [...])"""
     mode: Callable[[Params, Array], Array]
     """(params, observation [..., O]) -> deterministic action [..., A]"""
+    stochastic: bool
+    """Whether `sample` draws and reports a log-probability."""
 
 
 class CriticEnsemble(NamedTuple):
@@ -51,7 +53,7 @@ def build_policy(config: ActorConfig, observation_size: int, action_size: int) -
         )
         return sample_tanh_gaussian(key, mean, log_sigma, config.log_prob)
 
-    return Policy(init, sample, mode)
+    return Policy(init, sample, mode, config.distribution != "deterministic")
 
 
 def build_critic(config: CriticConfig, observation_size: int, action_size: int) -> CriticEnsemble:

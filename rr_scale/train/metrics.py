@@ -19,12 +19,12 @@ METRICS: dict[str, str] = {
     "train/td_error": "absolute difference of Q and target, averaged over batch and ensemble",
     "train/actor_loss": "actor loss, averaged over the batch",
     "train/entropy": "policy entropy estimated as minus the log-probability of sampled actions",
-    "train/temperature": "entropy coefficient alpha",
+    "train/temperature": "entropy coefficient alpha, as the actor used it",
     "train/temperature_loss": "loss of the entropy coefficient",
     "time/wall_s": "time the run has taken, all its sessions together",
     "time/env_steps_per_s": "environment steps per second of one lane",
     "time/updates_per_s": "critic updates per second, summed over lanes",
-    "time/eval_s": "time the last evaluation took",
+    "time/eval_s": "time spent evaluating since the previous row",
     "reset/fired": "a reset rule fired; the value is its index in the list of rules, from 0",
 }
 """Metric name -> what it means, in one line."""

@@ -1,0 +1,141 @@
+"""Hyper-parameters are traced: lanes may differ in them inside one program."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+from helpers import (
+    CAPACITY,
+    assert_close,
+    assert_identical,
+    changed,
+    clock,
+    engine_of,
+    fill,
+    host,
+    make_rows,
+    new_engine,
+    select,
+    tiny,
+    train,
+)
+
+from rr_scale.config import HyperParams
+
+SEED, WARM_UP = 6, 10
+# Every lane sees the same data.
+ONE = make_rows(WARM_UP + 10, 1)
+CONFIG = tiny("sac")
+
+
+def rows_for(lanes):
+    return jax.tree.map(lambda x: np.repeat(x, lanes, axis=1), ONE)
+
+
+def learn(engine, seeds, chunk=5):
+    """Host state after 50 updates."""
+    rows = rows_for(len(seeds))
+    state = fill(engine, engine.init(seeds), select(rows, slice(WARM_UP)))
+    return host(train(engine, state, select(rows, slice(WARM_UP, None)), chunk))
+
+
+@functools.lru_cache(maxsize=None)
+def alone(hp):
+    """What one lane with these hyper-parameters learns."""
+    return select(learn(engine_of(CONFIG, [hp]), [SEED]).train, 0)
+
+
+def check_lanes_against_single_ones(hps):
+    engine = new_engine(CONFIG, hps)
+    together = learn(engine, [SEED] * len(hps)).train
+    for lane, hp in enumerate(hps):
+        assert_close(select(together, lane), alone(hp), 1e-4)
+    # One program without updates and one with: no value has its own.
+    assert engine._step._cache_size() == 2
+    assert engine._init._cache_size() == 1
+    return together
+
+
+def test_two_learning_rates_with_one_seed():
+    slow, fast = (dataclasses.replace(CONFIG.hp, critic_lr=rate) for rate in (1e-4, 1e-2))
+    together = check_lanes_against_single_ones([slow, fast])
+    first, second = select(together, 0), select(together, 1)
+    np.testing.assert_array_equal(first.root, second.root)
+    assert changed(first.critic.params, second.critic.params)
+
+
+def test_ten_discounts_with_one_seed():
+    discounts = np.linspace(0.0, 0.99, 10).tolist()
+    together = check_lanes_against_single_ones(
+        [dataclasses.replace(CONFIG.hp, discount=discount) for discount in discounts]
+    )
+    values = jax.tree.leaves(together.critic.params)[-1].reshape(10, -1)
+    assert len(np.unique(values, axis=0)) == 10
+
+
+def test_equal_lanes_stay_identical_and_unequal_seeds_do_not():
+    state = learn(engine_of(CONFIG, 3), [SEED, SEED, SEED + 1])
+    assert_identical(select(state, 0), select(state, 1))
+    assert changed(select(state.train.actor, 0), select(state.train.actor, 2))
+
+
+def test_an_infinite_clip_is_no_clip_beside_lanes_that_clip():
+    config = tiny("sac", {"hp.critic_max_grad_norm": 0.1})
+    free = CONFIG.hp
+    together = learn(engine_of(config, [config.hp, free]), [SEED, SEED]).train
+    assert_close(select(together, 1), select(together, 1)._replace(root=alone(free).root), 0.0)
+    clipped, unclipped = select(together, 0), select(together, 1)
+    assert changed(clipped.critic.params, unclipped.critic.params)
+    assert_close(unclipped.critic.params, alone(free).critic.params, 1e-4)
+
+
+BASES = {
+    # name -> (preset, values, the fields that have a meaning there)
+    "sac": (
+        "sac",
+        {"hp.actor_max_grad_norm": 0.1, "hp.critic_max_grad_norm": 0.1},
+        (
+            "actor_lr critic_lr temperature_lr discount tau init_temperature target_entropy_scale "
+            "adam_b1 adam_b2 adam_eps actor_max_grad_norm critic_max_grad_norm"
+        ).split(),
+    ),
+    "td3 with ou noise": (
+        "td3",
+        {"agent.exploration": "ou", "hp.critic_weight_decay": 0.01},
+        (
+            "noise_start noise_end ou_theta ou_dt target_noise target_noise_clip "
+            "critic_weight_decay"
+        ).split(),
+    ),
+}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_every_hyper_parameter_has_an_effect_of_its_own(base):
+    preset, values, names = BASES[base]
+    config = tiny(preset, values)
+    other = {"discount": 0.5, "adam_b1": 0.5, "adam_b2": 0.9, "adam_eps": 1e-3}
+    hps = [config.hp]
+    for name in names:
+        value = other.get(name, 2 * getattr(config.hp, name))
+        hps.append(dataclasses.replace(config.hp, **{name: value}))
+    engine, rows = engine_of(config, hps), rows_for(len(hps))
+    state = fill(engine, engine.init([SEED] * len(hps)), select(rows, slice(WARM_UP)))
+    for step in range(WARM_UP, WARM_UP + 4):
+        # Half way to the horizon, where both ends of the noise schedule count.
+        now = clock(500 + step, 2 * (step - WARM_UP))
+        action, state = engine.act(state, rows.observation[step], now, "explore")
+        state = engine.step(state, select(rows, step)._replace(action=action), now, 2)
+    lanes = [host((select(state.train, lane), action[lane])) for lane in range(len(hps))]
+    for name, lane in zip(names, lanes[1:], strict=True):
+        assert changed(lanes[0], lane), name
+
+
+def test_the_table_above_names_every_hyper_parameter():
+    named = [name for _, _, names in BASES.values() for name in names]
+    assert sorted(named) == sorted(field.name for field in dataclasses.fields(HyperParams))
+    assert len(ONE.reward) < CAPACITY
