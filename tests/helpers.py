@@ -57,7 +57,7 @@ def new_engine(config: RunConfig, hps: list[HyperParams], capacity: int = CAPACI
     return Engine(agent_of(config), hps, config.replay, *sizes)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compiled(config: RunConfig, lanes: int, capacity: int) -> Engine:
     return new_engine(config, [config.hp] * lanes, capacity)
 

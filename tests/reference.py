@@ -233,17 +233,20 @@ class Reference:
             hp, hp.actor_lr, self.actor, gradient, hp.actor_max_grad_norm
         )
         seen["train/actor_loss"] = np.mean(alpha * pi.log_prob) - np.mean(np.sum(share * values, 0))
-        seen["train/entropy"] = -np.mean(pi.log_prob)
+        self._entropy = -np.mean(pi.log_prob)
+        if self.config.actor.distribution != "deterministic":
+            seen["train/entropy"] = self._entropy
+        if self.config.temperature != "none":
+            seen["train/temperature"] = alpha
 
     def _temperature_step(self, batch: Any, noise: Noise, seen: dict) -> None:
-        gap = seen["train/entropy"] + self.hp.target_entropy_scale * batch.action.shape[1]
+        gap = self._entropy + self.hp.target_entropy_scale * batch.action.shape[1]
         form = self.config.temperature
         slope = gap * (self._alpha() if form == "alpha" else 1.0)
         seen["train/temperature_loss"] = slope if form == "alpha" else gap * self.log_alpha
         self.log_alpha = self._optimizers[2].step(
             self.hp, self.hp.temperature_lr, self.log_alpha, slope
         )
-        seen["train/temperature"] = self._alpha()
 
     def _target_step(self, batch: Any, noise: Noise, seen: dict) -> None:
         follow = lambda slow, fast: slow + self.hp.tau * (fast - slow)  # noqa: E731

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,13 @@ import jax
 import numpy as np
 import pytest
 
-from rr_scale import configure
+from rr_scale import configure, platform
 from rr_scale.agents.build import make_agent
 from rr_scale.analysis.load import Row, read_results
 from rr_scale.config import RunConfig
 from rr_scale.engine import Engine
 from rr_scale.envs import suites
+from rr_scale.envs.probes import Probe
 from rr_scale.presets import preset
 from rr_scale.train import snapshot, trainer
 from rr_scale.train.budget import ring_capacity
@@ -57,6 +59,28 @@ _NOT_THE_AGENT: dict[str, Any] = {
     "eval_episodes": 1,
     "log_interval": 1,
 }
+
+
+class Walk(Probe):
+    """Steps along a line, whose reward is to stay near 0; cut after 7 of them.
+
+    Unlike in the probes proper, what is observed depends on the actions.
+    """
+
+    name = "probe-walk"
+    observation_size = 2
+    horizon = 7
+    terminates = False
+
+    def begin(self, seed: int) -> None:
+        self.place = np.random.default_rng(seed).uniform(-1, 1)
+
+    def observe(self) -> list[float]:
+        return [self.place, self.elapsed / self.horizon]
+
+    def reward(self, action: np.ndarray) -> float:
+        self.place += 0.3 * float(action[0])
+        return -abs(self.place)
 
 
 class Interrupted(Exception):
@@ -163,8 +187,8 @@ def checkpoint_steps(folder: Path) -> list[int]:
     return sorted(int(path.name[5:]) for path in (folder / "checkpoints").glob("step-*"))
 
 
-def last_checkpoint(config: RunConfig) -> Restored:
-    """The newest checkpoint of a run."""
+def last_checkpoint(config: RunConfig, fallback: bool = False) -> Restored:
+    """The newest checkpoint of a run, or of those that are left."""
     config = configure.resolve(config)
     lanes = configure.lanes(config)
     spec = suites.make(config.env_name, config.action_repeat).spec
@@ -175,9 +199,29 @@ def last_checkpoint(config: RunConfig) -> Restored:
     )
     shapes = engine.shapes([lane.seed for lane in lanes])
     store = CheckpointStore(Path(config.save_dir) / "checkpoints")
-    return store.restore(jax.eval_shape(snapshot.to_saved, shapes))
+    return store.restore(jax.eval_shape(snapshot.to_saved, shapes), fallback)
 
 
 def lane_of(tree: Any, lane: int) -> Any:
     """One lane of a pytree with a leading lane axis."""
     return jax.tree.map(lambda leaf: leaf[lane], tree)
+
+
+def arguments(config: RunConfig) -> list[str]:
+    """The command line that asks for a configuration, without `resets` and `variants`."""
+    usual = configure.flatten(preset(config.preset))
+    changed = {path: value for path, value in configure.flatten(config).items() if path != "preset"}
+    words = {
+        path: ",".join(map(str, value)) if isinstance(value, tuple) else value
+        for path, value in changed.items()
+        if value != usual[path]
+    }
+    settings = [f"--set={path}={value}" for path, value in words.items()]
+    return ["train_parallel.py", f"--preset={config.preset}", *settings]
+
+
+def keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undoes after the test what the command line does to the process."""
+    monkeypatch.setenv("NPROC", str(platform.current_layout().threads))
+    for name in ("XLA_FLAGS", "MUJOCO_GL"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))

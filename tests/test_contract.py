@@ -64,13 +64,13 @@ TABLE = pytest.mark.parametrize("name", ROWS)
 LANES = pytest.mark.parametrize("lanes", [1, 3])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def configuration(name):
     preset, values = UNPUBLISHED.get(name, (name, {}))
     return tiny(preset, COMMON | values)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def history(name, lanes):
     """(engine, state after init, after the warm-up, after 3 updates more), on the host."""
     engine = engine_of(configuration(name), lanes)

@@ -47,7 +47,7 @@ def warmed(engine, seeds, rows=ROWS):
     return fill(engine, engine.init(seeds), select(rows, slice(WARM_UP)))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def trained_together():
     """Three lanes after 50 updates, five per step."""
     engine = engine_of(CONFIG, 3)
@@ -157,7 +157,9 @@ def test_metrics_are_means_over_the_updates_that_computed_them():
     for name, mean in whole.items():
         computed = [update for update in range(5) if name in single[update]]
         # The actor moves on updates 0, 2 and 4 only; the others say nothing of it.
-        assert computed == ([0, 2, 4] if name in ("train/actor_loss", "train/entropy") else [*range(5)])
+        assert computed == (
+            [0, 2, 4] if name in ("train/actor_loss", "train/entropy") else [*range(5)]
+        )
         values = np.array([single[update][name] for update in computed])
         np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-5, atol=1e-7, err_msg=name)
 
@@ -172,7 +174,7 @@ def test_a_poisoned_lane_is_dated_and_leaves_the_others_alone():
     state = host(train(engine, state, late, 5))
     sizes = [WARM_UP + 1 + update // 5 for update in range(50)]
     hit = [5 in drawn(SEEDS[1], update, size) for update, size in enumerate(sizes)]
-    assert 0 < hit.index(True), "the example should not be poisoned from the start"
+    assert hit.index(True) > 0, "the example should not be poisoned from the start"
     assert state.first_bad.tolist() == [-1, hit.index(True), -1]
     assert engine.finite(state).tolist() == [True, False, True]
     others = np.array([0, 2])

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 import pytest
 from helpers import (
-    CAPACITY,
     assert_close,
     assert_identical,
     changed,
@@ -43,7 +42,7 @@ def learn(engine, seeds, chunk=5):
     return host(train(engine, state, select(rows, slice(WARM_UP, None)), chunk))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def alone(hp):
     """What one lane with these hyper-parameters learns."""
     return select(learn(engine_of(CONFIG, [hp]), [SEED]).train, 0)
@@ -68,61 +67,62 @@ def test_two_learning_rates_with_one_seed():
     assert changed(first.critic.params, second.critic.params)
 
 
-def test_ten_discounts_with_one_seed():
-    discounts = np.linspace(0.0, 0.99, 10).tolist()
+def test_ten_discounts_and_a_twin_with_one_seed():
+    discounts = [*np.linspace(0.0, 0.99, 10).tolist(), 0.0]
     together = check_lanes_against_single_ones(
         [dataclasses.replace(CONFIG.hp, discount=discount) for discount in discounts]
     )
-    values = jax.tree.leaves(together.critic.params)[-1].reshape(10, -1)
-    assert len(np.unique(values, axis=0)) == 10
-
-
-def test_equal_lanes_stay_identical_and_unequal_seeds_do_not():
-    state = learn(engine_of(CONFIG, 3), [SEED, SEED, SEED + 1])
-    assert_identical(select(state, 0), select(state, 1))
-    assert changed(select(state.train.actor, 0), select(state.train.actor, 2))
+    kernels = together.critic.params["value"]["kernel"].reshape(11, -1)
+    assert len(np.unique(kernels, axis=0)) == 10
+    assert_identical(select(together, 0), select(together, 10))
 
 
 def test_an_infinite_clip_is_no_clip_beside_lanes_that_clip():
     config = tiny("sac", {"hp.critic_max_grad_norm": 0.1})
-    free = CONFIG.hp
-    together = learn(engine_of(config, [config.hp, free]), [SEED, SEED]).train
-    assert_close(select(together, 1), select(together, 1)._replace(root=alone(free).root), 0.0)
-    clipped, unclipped = select(together, 0), select(together, 1)
-    assert changed(clipped.critic.params, unclipped.critic.params)
-    assert_close(unclipped.critic.params, alone(free).critic.params, 1e-4)
+    together = learn(engine_of(config, [config.hp, CONFIG.hp]), [SEED, SEED]).train
+    clipped, free = select(together, 0), select(together, 1)
+    assert changed(clipped.critic.params, free.critic.params)
+    # A clip is one more part of the optimiser's state, so only weights compare.
+    assert_close(free.critic.params, alone(CONFIG.hp).critic.params, 1e-4)
 
 
 BASES = {
-    # name -> (preset, values, the fields that have a meaning there)
-    "sac": (
-        "sac",
-        {"hp.actor_max_grad_norm": 0.1, "hp.critic_max_grad_norm": 0.1},
-        (
-            "actor_lr critic_lr temperature_lr discount tau init_temperature target_entropy_scale "
-            "adam_b1 adam_b2 adam_eps actor_max_grad_norm critic_max_grad_norm"
-        ).split(),
-    ),
-    "td3 with ou noise": (
-        "td3",
-        {"agent.exploration": "ou", "hp.critic_weight_decay": 0.01},
-        (
-            "noise_start noise_end ou_theta ou_dt target_noise target_noise_clip "
-            "critic_weight_decay"
-        ).split(),
-    ),
+    "sac": ("sac", {"hp.actor_max_grad_norm": 0.1, "hp.critic_max_grad_norm": 0.1}),
+    "td3 with ou noise": ("td3", {"agent.exploration": "ou", "hp.critic_weight_decay": 0.01}),
+}
+# Base -> hyper-parameters that mean something there, and the value tried instead.
+EFFECTIVE = {
+    "sac": {
+        "actor_lr": 1e-3,
+        "critic_lr": 1e-3,
+        "temperature_lr": 1e-3,
+        "discount": 0.5,
+        "tau": 0.01,
+        "init_temperature": 2.0,
+        "target_entropy_scale": 1.0,
+        "adam_b1": 0.5,
+        "adam_b2": 0.9,
+        "adam_eps": 1e-3,
+        "actor_max_grad_norm": 0.2,
+        "critic_max_grad_norm": 0.2,
+    },
+    "td3 with ou noise": {
+        "noise_start": 0.2,
+        "noise_end": 0.2,
+        "ou_theta": 0.3,
+        "ou_dt": 0.02,
+        "target_noise": 0.4,
+        "target_noise_clip": 0.1,
+        "critic_weight_decay": 0.02,
+    },
 }
 
 
 @pytest.mark.parametrize("base", BASES)
 def test_every_hyper_parameter_has_an_effect_of_its_own(base):
-    preset, values, names = BASES[base]
-    config = tiny(preset, values)
-    other = {"discount": 0.5, "adam_b1": 0.5, "adam_b2": 0.9, "adam_eps": 1e-3}
+    config, names = tiny(*BASES[base]), EFFECTIVE[base]
     hps = [config.hp]
-    for name in names:
-        value = other.get(name, 2 * getattr(config.hp, name))
-        hps.append(dataclasses.replace(config.hp, **{name: value}))
+    hps += [dataclasses.replace(config.hp, **{name: value}) for name, value in names.items()]
     engine, rows = engine_of(config, hps), rows_for(len(hps))
     state = fill(engine, engine.init([SEED] * len(hps)), select(rows, slice(WARM_UP)))
     for step in range(WARM_UP, WARM_UP + 4):
@@ -136,6 +136,5 @@ def test_every_hyper_parameter_has_an_effect_of_its_own(base):
 
 
 def test_the_table_above_names_every_hyper_parameter():
-    named = [name for _, _, names in BASES.values() for name in names]
-    assert sorted(named) == sorted(field.name for field in dataclasses.fields(HyperParams))
-    assert len(ONE.reward) < CAPACITY
+    listed = [name for names in EFFECTIVE.values() for name in names]
+    assert sorted(listed) == sorted(field.name for field in dataclasses.fields(HyperParams))

@@ -47,7 +47,7 @@ def row(index, observation_size=2, action_size=3):
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def filled(capacity, inserted):
     """A ring after rows 0 ... inserted - 1."""
     if inserted == 0:

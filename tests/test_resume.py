@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from runs import (
     Interrupted,
+    Walk,
     all_files,
     checkpoint_steps,
     dying,
@@ -28,13 +29,14 @@ from runs import (
 
 from rr_scale import run
 from rr_scale.config import ResetRule, RunConfig
+from rr_scale.envs.probes import PROBES
 from rr_scale.errors import CheckpointError, UserError
 from rr_scale.train import outputs, trainer
 from rr_scale.train.lock import RunLock
 
 # Checkpoints at 50, 100, 150 and the end; the ring wraps after 70 rows.
 SETTINGS: dict[str, Any] = {
-    "env_name": "probe-termination",
+    "env_name": Walk.name,
     "updates_per_step": 1.5,
     "agent.normalize_observations": True,
     "replay.n_step": 3,
@@ -49,8 +51,13 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    share_engines(monkeypatch)
+def _prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(monkeypatch)
+
+
+def prepare(patch: pytest.MonkeyPatch) -> None:
+    share_engines(patch)
+    patch.setitem(PROBES, Walk.name, Walk)
 
 
 def configured(folder: Path, name: str = "sac", **settings: Any) -> RunConfig:
@@ -71,7 +78,7 @@ def sac(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
 
 def _complete(name: str, factory: pytest.TempPathFactory) -> RunConfig:
     with pytest.MonkeyPatch.context() as patch:
-        share_engines(patch)
+        prepare(patch)
         config = configured(factory.mktemp(name), name)
         assert run(config).exit_status == 0
     return config
@@ -142,7 +149,7 @@ def test_many_stops_change_nothing(uninterrupted: RunConfig, tmp_path: Path) -> 
         patch.setattr(trainer.Trainer, "_step", signalled)
         statuses = [run(config).exit_status for _ in range(7)]
     assert statuses == [143, 130, 143, 143, 143, 130, 143]
-    assert checkpoint_steps(tmp_path) == [98, 131]
+    assert checkpoint_steps(tmp_path) == [100, 131]
     continue_to_the_end(config, uninterrupted)
     states = [last_checkpoint(one).state for one in (config, uninterrupted)]
     for left, right in zip(*map(jax.tree.leaves, states), strict=True):
@@ -262,8 +269,8 @@ def test_deleted_checkpoints_are_an_error_and_not_a_new_run(stopped: RunConfig) 
 @pytest.mark.parametrize("name", ["results.csv", "metrics.csv", "0.txt"])
 def test_a_shortened_result_file_is_an_error_that_names_it(name: str, stopped: RunConfig) -> None:
     path = Path(stopped.save_dir) / name
-    path.write_bytes(path.read_bytes()[:30])
-    with pytest.raises(CheckpointError, match=f"{name}.*30 bytes"):
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(CheckpointError, match=f"{name}.*20 bytes"):
         run(stopped)
     path.unlink()
     with pytest.raises(CheckpointError, match=f"{name}.*missing"):
