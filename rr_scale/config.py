@@ -195,7 +195,7 @@ class ResetRule:
     at: tuple[int, ...] = setting((), "exact counts to fire at, instead of the interval", low=1)
     what: str = setting(
         "all",
-        "all networks and the temperature, or only a part",
+        "all networks (reinitialized: the temperature too), or only a part",
         choices=("all", "actor", "critic", "last_layers"),
     )
     how: str = setting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -237,11 +238,11 @@ def test_variants_are_one_program_and_a_folder_each(
         Variant("frozen", (("actor_lr", 0.0), ("critic_lr", 0.0))),
         Variant("learning", (("actor_lr", 1e-2),)),
     )
-    config = tuned(tmp_path, variants=variants, resets=())
+    config = tuned(tmp_path, variants=variants, resets=(), updates_per_step=1)
     assert run(config).exit_status == 0
     (engine,) = engines
-    # Without updates, with two and with three of them.
-    assert engine._step._cache_size() == 3
+    # Without an update and with one.
+    assert engine._step._cache_size() == 2
     initial = trainer.make_agent(config, 2, 2, 170).init
     for name in ("frozen", "learning"):
         files = exact_files(tmp_path / name)
@@ -264,17 +265,15 @@ def test_a_larger_budget_does_not_move_the_schedule(tmp_path: Path) -> None:
     run(noisy("extended", max_steps=90))
     run(noisy("extended", max_steps=170))
     run(noisy("planned", max_steps=170, noise_horizon=90))
-    run(noisy("other", max_steps=170))
-    extended, planned, other = (tmp_path / name for name in ("extended", "planned", "other"))
+    extended, planned = tmp_path / "extended", tmp_path / "planned"
     # All that was trained and written is that of a run planned in this way.
     assert exact_files(extended) == exact_files(planned)
-    actions = [replay_rows(folder)["action"] for folder in (extended, planned, other)]
-    np.testing.assert_array_equal(actions[0], actions[1])
-    assert not np.array_equal(actions[0], actions[2])
+    actions = [replay_rows(folder)["action"] for folder in (extended, planned)]
+    np.testing.assert_array_equal(*actions)
 
 
 def test_a_budget_that_ended_between_evaluations_adds_only_their_rows(tmp_path: Path) -> None:
-    config = tuned(tmp_path / "planned", **{"replay.capacity": 90})
+    config = tuned(tmp_path / "planned", updates_per_step=1, **{"replay.capacity": 90})
     run(config)
     for max_steps in (100, 170):
         extended = dataclasses.replace(config, save_dir=str(tmp_path / "extended"))
@@ -282,3 +281,14 @@ def test_a_budget_that_ended_between_evaluations_adds_only_their_rows(tmp_path: 
     extended, planned = (results(tmp_path / name) for name in ("extended", "planned"))
     assert [row for row in extended if row.env_step != 100] == planned
     assert [row.env_step for row in extended if row.env_step == 100] == [100, 100]
+
+
+@pytest.mark.xfail(strict=True, reason="session.py: run() reports max_steps, not what was trained")
+def test_a_smaller_budget_shows_a_finished_run_as_it_is(
+    reference: RunConfig, tmp_path: Path
+) -> None:
+    shutil.copytree(folder_of(reference), tmp_path / "copy")
+    before = all_files(tmp_path / "copy")
+    smaller = dataclasses.replace(reference, save_dir=str(tmp_path / "copy"), max_steps=100)
+    assert run(smaller).table == run(reference).table
+    assert all_files(tmp_path / "copy") == before

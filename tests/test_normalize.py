@@ -91,6 +91,13 @@ def test_standardize_gives_mean_zero_and_variance_one():
     np.testing.assert_allclose(scaled, expected, atol=1e-4)
 
 
+def test_standardize_adds_1e_8_to_the_variance():
+    moments = Moments(np.int32(100), *(np.float32([x]) for x in (0.0, 0.0, 100e-8, 0.0)))
+    # The variance is 1e-8 as well, so the root is that of 2e-8.
+    scaled = standardize(moments, np.float32([1e-4]))
+    np.testing.assert_allclose(scaled, [1.0 / np.sqrt(2.0)], rtol=1e-5)
+
+
 def test_standardize_is_the_identity_until_there_is_a_variance():
     x = np.array([5.0, -2.0], np.float32)
     for seen in (0, 1):

@@ -27,6 +27,8 @@ SETTINGS = {
     "replay.batch_size": 32,
     "agent.actor.network.hidden": "32",
     "agent.critic.network.hidden": "32",
+    "agent.actor.network.initializer": "orthogonal",
+    "agent.critic.network.initializer": "orthogonal",
     "hp.discount": DISCOUNT,
     "hp.tau": 0.05,
     "hp.actor_lr": 4e-3,
@@ -87,7 +89,6 @@ def learn(name: str, probe: str, folder: Path, **settings: Any) -> Learned:
 @pytest.mark.parametrize("name", PRESETS)
 def test_q_is_exact(name: str, probe: str, tmp_path: Path) -> None:
     learned = learn(name, probe, tmp_path)
-    print(np.abs(learned.errors).max(), learned.actions.ravel())
     assert np.abs(learned.errors).max() < TOLERANCE
     if probe == "probe-action":
         np.testing.assert_allclose(learned.actions, 0.3, atol=0.12)
@@ -97,7 +98,6 @@ def test_q_is_exact(name: str, probe: str, tmp_path: Path) -> None:
 def test_the_policy_follows_the_observation(name: str, tmp_path: Path) -> None:
     learned = learn(name, "probe-target", tmp_path)
     wanted = np.broadcast_to(OBSERVATIONS["probe-target"], learned.actions.shape)
-    print(learned.actions)
     np.testing.assert_allclose(learned.actions, wanted, atol=0.2)
 
 
@@ -105,7 +105,6 @@ def test_the_policy_follows_the_observation(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["sac", "td3"])
 def test_q_is_exact_with_returns_of_three_steps(name: str, probe: str, tmp_path: Path) -> None:
     learned = learn(name, probe, tmp_path, **{"replay.n_step": 3})
-    print(np.abs(learned.errors).max())
     assert np.abs(learned.errors).max() < TOLERANCE
 
 
@@ -114,6 +113,5 @@ def test_taking_a_time_limit_for_an_end_is_noticed(tmp_path: Path) -> None:
     learned = learn("sac", "probe-truncation", tmp_path, **broken)
     # The cut comes every tenth step: Q = 1 + 0.9 * gamma * Q.
     wrong = 1 / (1 - 0.9 * DISCOUNT) - 1 / (1 - DISCOUNT)
-    print(learned.errors.ravel())
     assert np.abs(learned.errors).min() > TOLERANCE
     np.testing.assert_allclose(learned.errors, wrong, atol=0.5)

@@ -46,7 +46,11 @@ def _reset_learner(rule: ResetRule, old: Learner, new: Learner) -> Learner:
         fresh = new
     if rule.how == "reinitialize":
         return fresh
-    mix = lambda o, n: rule.keep * o + (1.0 - rule.keep) * n  # noqa: E731
+
+    # Written so that a leaf which is not reset (n is o) stays as it is, bit for bit.
+    def mix(o: Array, n: Array) -> Array:
+        return o + (1.0 - rule.keep) * (n - o)
+
     return fresh._replace(
         params=jax.tree.map(mix, old.params, fresh.params),
         target=None if old.target is None else jax.tree.map(mix, old.target, fresh.target),
