@@ -21,10 +21,10 @@ $(INSTALLED): pyproject.toml $(PINS)
 
 demo: $(INSTALLED)
 	$(PY) train_parallel.py --env_name cartpole-swingup --num_seeds 3 --updates_per_step 4 \
-	  --max_steps 8000 --start_training 1000 --eval_interval 1000 --eval_episodes 5 \
-	  --batch_size 128 --set agent.actor.network.hidden=64,64 \
-	  --set agent.critic.network.hidden=64,64 --save_dir $(DEMO)
-	$(PY) scripts/check_demo.py $(DEMO) --multiple 5
+	  --max_steps 6000 --start_training 1000 --eval_interval 1000 --eval_episodes 5 \
+	  --set agent.actor.network.hidden=128,128 \
+	  --set agent.critic.network.hidden=128,128 --save_dir $(DEMO)
+	$(PY) scripts/check_demo.py $(DEMO) --multiple 4
 
 check: $(INSTALLED)
 	$(PY) -m ruff check .
@@ -32,7 +32,7 @@ check: $(INSTALLED)
 	$(PY) -m mypy
 
 test: check
-	$(PY) -m pytest -m "not slow and not gpu"
+	$(PY) -m pytest -n 2 -m "not slow and not gpu"
 
 test-all: check
 	$(PY) -m pytest

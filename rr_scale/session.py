@@ -61,9 +61,10 @@ def run(config: RunConfig) -> RunResult:
     # cheap reasons come before a simulator or an accelerator is started.
     record = runfile.open_run(config, save_dir)
     refuse_if_held(save_dir)
-    if not record.discards and _is_finished(store, config):
-        print(f"{save_dir} is finished", file=sys.stderr)
-        return RunResult(0, save_dir, _report(config, config.max_steps))
+    reached = 0 if record.discards else store.latest(config.fallback) or 0
+    if reached >= config.max_steps:
+        print(f"{save_dir} is finished (env step {reached})", file=sys.stderr)
+        return RunResult(0, save_dir, _report(config, reached))
     environment = suites.make(config.env_name, config.action_repeat)
     spec = environment.spec
     environment.close()
@@ -75,10 +76,6 @@ def run(config: RunConfig) -> RunResult:
         if error.errno not in _DISK_ERRORS:
             raise
         raise UserError(f"cannot write to {save_dir}: {error}") from error
-
-
-def _is_finished(store: CheckpointStore, config: RunConfig) -> bool:
-    return (store.latest(config.fallback) or 0) >= config.max_steps
 
 
 def _train(
@@ -135,7 +132,7 @@ def _report(config: RunConfig, env_step: int) -> str:
         members = [lane for lane in lanes if lane.folder == folder]
         seeds = [lane.seed for lane in members]
         last_reset = resets[-1] if resets else None
-        table = final_table(rows, last_reset, seeds=seeds, env_step=env_step)
+        table = final_table(rows, last_reset, seeds=seeds)
         title = f"{members[0].exp_name}, {config.env_name}"
         print(f"\n{table}\n\n{place / 'results.csv'}")
         tables.append(table)

@@ -26,7 +26,7 @@ FLAGS = [
 
 @pytest.mark.timeout(600)
 def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path):
-    command = [sys.executable, str(ROOT / "scripts" / "kill_test.py"), "--kills", "3"]
+    command = [sys.executable, str(ROOT / "scripts" / "kill_test.py"), "--kills", "2"]
     done = subprocess.run(
         [*command, "--keep", str(tmp_path), "--", *FLAGS], capture_output=True, text=True
     )
@@ -34,7 +34,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
     passed = re.search(
         r"PASSED: (\d+) kills, (\d+) inside a checkpoint, (\d+) inside an episode", done.stdout
     )
-    assert int(passed[1]) >= 3
+    assert int(passed[1]) >= 2
     assert int(passed[2]) >= 1
     assert int(passed[3]) >= 1
 

@@ -283,7 +283,6 @@ def test_a_budget_that_ended_between_evaluations_adds_only_their_rows(tmp_path: 
     assert [row.env_step for row in extended if row.env_step == 100] == [100, 100]
 
 
-@pytest.mark.xfail(strict=True, reason="session.py: run() reports max_steps, not what was trained")
 def test_a_smaller_budget_shows_a_finished_run_as_it_is(
     reference: RunConfig, tmp_path: Path
 ) -> None:

@@ -23,7 +23,6 @@ def final_table(
     last_reset: int | None,
     window: int = 5,
     seeds: Sequence[int] = (),
-    env_step: int | None = None,
 ) -> str:
     """A plain-text table of one run's returns.
 
@@ -39,13 +38,12 @@ def final_table(
         there are fewer.
       seeds: the seeds that were started, so that one which failed before its
         first evaluation is shown too.
-      env_step: where the run ended; by default the last evaluation of any seed.
     """
     rows = list(rows)
     curves = lane_curves(rows, "avg_return")
     if not curves:
         return "no evaluations"
-    last_step = env_step or max(max(curve) for curve in curves.values())
+    last_step = max(max(curve) for curve in curves.values())
     lines = [("seed", "last return", "best window", "ends at", "steps since reset")]
     last_returns, best_means = [], []
     for seed in sorted({*curves, *seeds}):

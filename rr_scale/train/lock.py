@@ -172,7 +172,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         written = path.stat().st_mtime
         holder = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
         holder = None
