@@ -24,8 +24,8 @@ from rr_scale.errors import UserError
 from rr_scale.train import budget
 from rr_scale.train.checkpoint import CheckpointStore
 from rr_scale.train.lock import RunLock, refuse_if_held
+from rr_scale.train.loop import Trainer
 from rr_scale.train.signals import noting_signals
-from rr_scale.train.trainer import Trainer
 from rr_scale.validation import validate
 
 # The disk's fault or the user's, at any write: a line, not a traceback.

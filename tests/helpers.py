@@ -85,7 +85,7 @@ def traced(hp: HyperParams) -> HyperParams:
 
 
 def clock(env_step: int, update: int = 0, since_reset: int = 0) -> Clock:
-    """With the dtypes that the trainer uses."""
+    """With the dtypes that the loop uses."""
     return Clock(np.int32(env_step), np.int32(update), np.int32(since_reset))
 
 

@@ -13,6 +13,7 @@ import math
 import jax
 import numpy as np
 import pytest
+
 from helpers import (
     ACTION_SIZE,
     BATCH_SIZE,
@@ -27,7 +28,6 @@ from helpers import (
     traced,
 )
 from reference import Reference, draw_noise
-
 from rr_scale.errors import UserError
 from rr_scale.rng import root_key
 from rr_scale.validation import validate

@@ -7,6 +7,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+
 from helpers import (
     ACTION_SIZE,
     BATCH_SIZE,
@@ -21,7 +22,6 @@ from helpers import (
     tiny,
     train,
 )
-
 from rr_scale.config import ResetRule
 from rr_scale.presets import PRESETS
 from rr_scale.train.metrics import METRICS

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+
 from helpers import (
     BATCH_SIZE,
     OBSERVATION_SIZE,
@@ -28,7 +29,6 @@ from helpers import (
     tiny,
     train,
 )
-
 from rr_scale.rng import Stream, root_key, stream_key
 
 SEEDS = [3, 11, 4]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from helpers import (
     ACTION_SIZE,
     OBSERVATION_SIZE,
@@ -18,7 +19,6 @@ from helpers import (
     tiny,
     traced,
 )
-
 from rr_scale.agents.act import noise_scale
 from rr_scale.config import HyperParams
 from rr_scale.rng import Stream, root_key, stream_key

@@ -18,7 +18,15 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from runs import (
+
+from rr_scale import cli, run
+from rr_scale.analysis.load import Row, read_results
+from rr_scale.config import RunConfig
+from rr_scale.envs.probes import NotANumber
+from rr_scale.errors import LaneFailure
+from rr_scale.rng import Role, episode_seed
+from rr_scale.train import loop
+from small_runs import (
     arguments,
     checkpoint_steps,
     dying,
@@ -29,14 +37,6 @@ from runs import (
     share_engines,
     tiny,
 )
-
-from rr_scale import cli, run
-from rr_scale.analysis.load import Row, read_results
-from rr_scale.config import RunConfig
-from rr_scale.envs.probes import NotANumber
-from rr_scale.errors import LaneFailure
-from rr_scale.rng import Role, episode_seed
-from rr_scale.train import trainer
 
 EVALUATIONS = (0, 80, 160)
 
@@ -171,15 +171,15 @@ def test_when_a_lane_is_dropped_does_not_depend_on_checkpoints(tmp_path: Path) -
     config = configured(tmp_path / "whole", "td3", eval_interval=2, max_steps=80)
     assert run(config).exit_status == 1
     config = replace(config, save_dir=str(tmp_path / "stopped"))
-    step = trainer.Trainer._step
+    step = loop.Trainer._step
 
-    def signalled(self: trainer.Trainer) -> None:
+    def signalled(self: loop.Trainer) -> None:
         step(self)
         if 60 <= self.env_step < 68:
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_step", signalled)
+        patch.setattr(loop.Trainer, "_step", signalled)
         assert [run(config).exit_status for _ in range(8)] == [143] * 8
     assert run(config).exit_status == 1
     assert exact_files(tmp_path / "stopped") == exact_files(tmp_path / "whole")

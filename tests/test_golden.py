@@ -11,6 +11,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+
 from helpers import (
     ACTION_SIZE,
     OBSERVATION_SIZE,
@@ -22,7 +23,6 @@ from helpers import (
     tiny,
     train,
 )
-
 from rr_scale.types import Transition
 
 STEPS, WARM_UP = 24, 20

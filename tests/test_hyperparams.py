@@ -8,6 +8,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+
 from helpers import (
     assert_close,
     assert_identical,
@@ -22,7 +23,6 @@ from helpers import (
     tiny,
     train,
 )
-
 from rr_scale.config import HyperParams
 
 SEED, WARM_UP = 6, 10

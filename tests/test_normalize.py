@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from helpers import (
     OBSERVATION_SIZE,
     agent_of,
@@ -23,7 +24,6 @@ from helpers import (
     traced,
     train,
 )
-
 from rr_scale.normalize import Moments, init_moments, standardize, update_moments
 from rr_scale.rng import root_key
 

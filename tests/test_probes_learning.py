@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from runs import lane_of, last_checkpoint, share_engines, tiny
 
 from rr_scale import run
 from rr_scale.config import RunConfig
 from rr_scale.envs.probes import analytic_q
 from rr_scale.nets.build import build_critic, build_policy
+from small_runs import lane_of, last_checkpoint, share_engines, tiny
 
 DISCOUNT = 0.7
 TOLERANCE = 0.05

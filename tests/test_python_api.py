@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import arguments, exact_files, keep_environment, results, share_engines, tiny
 
 import rr_scale
 from rr_scale import cli, run
+from small_runs import arguments, exact_files, keep_environment, results, share_engines, tiny
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from helpers import engine_of, fill, host, make_rows, tiny
 
+from helpers import engine_of, fill, host, make_rows, tiny
 from rr_scale.config import ReplayConfig
 from rr_scale.replay import ring as ring_lib
 from rr_scale.replay.sampling import sample

@@ -7,6 +7,7 @@ import functools
 import jax
 import numpy as np
 import pytest
+
 from helpers import (
     assert_identical,
     changed,
@@ -19,7 +20,6 @@ from helpers import (
     tiny,
     train,
 )
-
 from rr_scale.config import ResetRule
 from rr_scale.nets.heads import HEADS
 

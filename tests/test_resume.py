@@ -15,7 +15,14 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from runs import (
+
+from rr_scale import run
+from rr_scale.config import ResetRule, RunConfig, Variant
+from rr_scale.envs.probes import PROBES
+from rr_scale.errors import CheckpointError, UserError
+from rr_scale.train import loop, outputs
+from rr_scale.train.lock import RunLock
+from small_runs import (
     Interrupted,
     Walk,
     all_files,
@@ -26,13 +33,6 @@ from runs import (
     share_engines,
     tiny,
 )
-
-from rr_scale import run
-from rr_scale.config import ResetRule, RunConfig, Variant
-from rr_scale.envs.probes import PROBES
-from rr_scale.errors import CheckpointError, UserError
-from rr_scale.train import outputs, trainer
-from rr_scale.train.lock import RunLock
 
 # Checkpoints at 50, 100, 150 and the end; the ring wraps after 70 rows.
 SETTINGS: dict[str, Any] = {
@@ -137,15 +137,15 @@ def test_a_crash_changes_nothing(moment: str, uninterrupted: RunConfig, tmp_path
 
 def test_many_stops_change_nothing(uninterrupted: RunConfig, tmp_path: Path) -> None:
     config = configured(tmp_path, uninterrupted.preset)
-    step = trainer.Trainer._step
+    step = loop.Trainer._step
 
-    def signalled(self: trainer.Trainer) -> None:
+    def signalled(self: loop.Trainer) -> None:
         step(self)
         if self.env_step in (3, 20, 21, 59, 97, 98, 131):
             os.kill(os.getpid(), signal.SIGTERM if self.env_step % 2 else signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_step", signalled)
+        patch.setattr(loop.Trainer, "_step", signalled)
         statuses = [run(config).exit_status for _ in range(7)]
     assert statuses == [143, 130, 143, 143, 143, 130, 143]
     assert checkpoint_steps(tmp_path) == [100, 131]

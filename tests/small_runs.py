@@ -22,7 +22,7 @@ from rr_scale.engine import Engine
 from rr_scale.envs import suites
 from rr_scale.envs.probes import Probe
 from rr_scale.presets import preset
-from rr_scale.train import snapshot, trainer
+from rr_scale.train import loop, snapshot
 from rr_scale.train.budget import ring_capacity
 from rr_scale.train.checkpoint import CheckpointStore, Restored
 
@@ -111,8 +111,8 @@ def share_engines(monkeypatch: pytest.MonkeyPatch) -> None:
         free = {name: getattr(RunConfig(), name) for name in configure.free_fields(config)}
         return _agent(dataclasses.replace(config, **free, **_NOT_THE_AGENT), *sizes)
 
-    monkeypatch.setattr(trainer, "make_agent", shared_agent)
-    monkeypatch.setattr(trainer, "Engine", lambda agent, hps, *rest: _engine(agent, *hps, rest))
+    monkeypatch.setattr(loop, "make_agent", shared_agent)
+    monkeypatch.setattr(loop, "Engine", lambda agent, hps, *rest: _engine(agent, *hps, rest))
 
 
 @functools.cache
@@ -135,7 +135,7 @@ def dying(method: str, env_step: int, *, before: bool = False) -> Iterator[None]
       env_step: when.
       before: it dies when the method is called, instead.
     """
-    original = getattr(trainer.Trainer, method)
+    original = getattr(loop.Trainer, method)
 
     def dies(self: Any, *arguments: Any) -> Any:
         if before and self.env_step == env_step:
@@ -146,7 +146,7 @@ def dying(method: str, env_step: int, *, before: bool = False) -> Iterator[None]
         return result
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.Trainer, method, dies)
+        patch.setattr(loop.Trainer, method, dies)
         with pytest.raises(Interrupted):
             yield
 
@@ -193,8 +193,8 @@ def last_checkpoint(config: RunConfig, fallback: bool = False) -> Restored:
     lanes = configure.lanes(config)
     spec = suites.make(config.env_name, config.action_repeat).spec
     sizes = (spec.observation_size, spec.action_size)
-    agent = trainer.make_agent(config, *sizes, config.schedule_horizon)
-    engine = trainer.Engine(
+    agent = loop.make_agent(config, *sizes, config.schedule_horizon)
+    engine = loop.Engine(
         agent, [lane.hp for lane in lanes], config.replay, ring_capacity(config), *sizes
     )
     shapes = engine.shapes([lane.seed for lane in lanes])
