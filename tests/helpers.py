@@ -188,3 +188,19 @@ def changed(before: Any, after: Any) -> set[str]:
     before, after = named(before), named(after)
     assert list(before) == list(after)
     return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+class Compilations:
+    """How many programs jax compiles while it counts."""
+
+    def __init__(self):
+        self.count = 0
+        self._on = True
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event, duration, **_):
+        if self._on and event == "/jax/core/compile/backend_compile_duration":
+            self.count += 1
+
+    def stop(self):
+        self._on = False

@@ -16,6 +16,7 @@ import pytest
 from helpers import (
     BATCH_SIZE,
     OBSERVATION_SIZE,
+    Compilations,
     assert_close,
     assert_identical,
     changed,
@@ -180,22 +181,6 @@ def test_a_poisoned_lane_is_dated_and_leaves_the_others_alone():
     others = np.array([0, 2])
     assert_identical(select(state.train, others), select(trained_together().train, others))
     assert_identical(select(state.metrics, others), select(trained_together().metrics, others))
-
-
-class Compilations:
-    """How many programs jax compiles while it counts."""
-
-    def __init__(self):
-        self.count = 0
-        self._on = True
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
-
-    def _listen(self, event, duration, **_):
-        if self._on and event == "/jax/core/compile/backend_compile_duration":
-            self.count += 1
-
-    def stop(self):
-        self._on = False
 
 
 def test_programs_are_compiled_once_per_scan_length_and_mode():

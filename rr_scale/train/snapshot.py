@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rr_scale.engine import EngineState
@@ -36,8 +35,9 @@ def from_saved(
       first_row: insertion index of the first of them.
       total_rows: rows ever inserted.
     """
-    root = jax.random.wrap_key_data(jnp.asarray(saved.train.root), impl="threefry2x32")
-    state = jax.tree.map(jnp.asarray, saved._replace(train=saved.train._replace(root=None)))
+    # Only transfers: a jnp function here would be a program that a fresh run does not compile.
+    root = jax.random.wrap_key_data(jax.device_put(saved.train.root), impl="threefry2x32")
+    state = jax.device_put(saved._replace(train=saved.train._replace(root=None)))
     ring = _fill(like.replay, rows, first_row, total_rows)
     return state._replace(train=state.train._replace(root=root), replay=ring)
 
@@ -51,7 +51,7 @@ def _fill(like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: i
         if len(index):
             # Popped, so that host memory holds the ring once and not twice.
             field[:, index] = rows.pop(name)
-        fields[name] = jnp.asarray(field)
-    cursor = jnp.full(num_lanes, total_rows % capacity, jnp.int32)
-    size = jnp.full(num_lanes, min(total_rows, capacity), jnp.int32)
-    return Ring(Transition(**fields), cursor, size)
+        fields[name] = jax.device_put(field)
+    cursor = np.full(num_lanes, total_rows % capacity, np.int32)
+    size = np.full(num_lanes, min(total_rows, capacity), np.int32)
+    return Ring(Transition(**fields), jax.device_put(cursor), jax.device_put(size))
