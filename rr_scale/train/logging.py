@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from rr_scale import durable
 from rr_scale.errors import CheckpointError
 from rr_scale.train.metrics import EVALUATION, METRICS
 
@@ -105,7 +106,7 @@ class ResultFiles:
                 with path.open("rb+") as file:
                     os.fsync(file.fileno())
                     lengths[name] = file.seek(0, os.SEEK_END)
-        _sync_folder(self._folder)
+        durable.sync_directory(self._folder)
         return lengths
 
     def truncate(self, lengths: Mapping[str, int]) -> None:
@@ -182,11 +183,3 @@ def _csv_text(rows: Iterable[Iterable[object]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
