@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import struct
 import zipfile
 import zlib
@@ -61,15 +60,11 @@ def save_policy(
     members = {METADATA: np.array(text), **arrays}
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.tmp")
-    with unfinished.open("wb") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name in sorted(members):
-                archive.writestr(_entry(name), _npy_bytes(name, members[name]))
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    durable.sync_directory(path.parent)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
+            archive.writestr(_entry(name), _npy_bytes(name, members[name]))
+    durable.replace_bytes(path, content.getvalue())
 
 
 def load_policy(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
