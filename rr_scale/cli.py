@@ -66,7 +66,8 @@ def _main(argv: Sequence[str], single: bool) -> int:
         return 0
     run_file = open_run(config, config.save_dir)
     threads, devices = run_file.recorded_layout()
-    platform.prepare(arguments.threads or threads, devices)
+    num_lanes = config.num_seeds * max(1, len(config.variants))
+    platform.prepare(arguments.threads or threads, config.devices or devices, num_lanes)
 
     from rr_scale.session import run
 

@@ -244,6 +244,23 @@ class RunConfig:
     eval_episodes: int = setting(10, "deterministic episodes per evaluation and lane", low=1)
     eval_envs: int = setting(32, "simulators kept for evaluation, at most", low=1, free=True)
     env_workers: int = setting(0, "threads stepping environments (0: one by one)", low=0, free=True)
+    background_eval: bool = setting(
+        True, "evaluate beside training; the numbers are the same", free=True
+    )
+    overlap: bool = setting(
+        False, "choose each action before the updates of the step before it: another algorithm"
+    )
+    devices: int = setting(
+        0, "devices that lanes are dealt out to (0: all; on a CPU one per core)", low=0
+    )
+    lanes_per_group: int = setting(
+        0, "lanes computed as one batch on a device (0: one on a CPU, else all)", low=0
+    )
+    matmul_precision: str = setting(
+        "",
+        "arithmetic of float32 matrix products ('': as jax is set)",
+        choices=("", "bfloat16", "tensorfloat32", "float32"),
+    )
     log_interval: int = setting(1_000, "env steps between rows of metrics.csv", low=1)
     checkpoint_freq: int = setting(
         25_000, "env steps between checkpoints (0: only at the end)", low=0, free=True

@@ -22,8 +22,9 @@ from rr_scale.presets import PRESETS, preset
 
 _SAME_NAME = (
     "env_name exp_name seed num_seeds updates_per_step max_steps start_training action_repeat "
-    "eval_interval eval_episodes eval_envs env_workers log_interval checkpoint_freq save_dir "
-    "resume fallback require_exact nan_policy track tqdm"
+    "eval_interval eval_episodes eval_envs background_eval env_workers overlap devices "
+    "lanes_per_group matmul_precision log_interval checkpoint_freq save_dir resume fallback "
+    "require_exact nan_policy track tqdm"
 )
 _PATHS = {
     **{name: name for name in _SAME_NAME.split()},
@@ -36,7 +37,8 @@ _OTHER_HELP = {
     "start_from_scratch": "discard what save_dir holds and start over: --resume=never",
     "resets": "whether there are resets: --noresets removes all rules",
     "set": "path=value for any other setting; may be repeated, and wins over flags",
-    "threads": "size of XLA's CPU thread pool (default: usable CPUs; on resume: as recorded)",
+    "threads": "size of XLA's CPU thread pool (default: a device's share of the CPUs; "
+    "on resume: as recorded)",
     "print_config": "print the configuration as JSON and exit",
     "list_presets": "list the presets and exit",
     "help": "print this and exit",

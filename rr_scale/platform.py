@@ -40,30 +40,45 @@ class Layout(NamedTuple):
     devices: int  # host devices the CPU is divided into
 
 
+def usable_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def current_layout() -> Layout:
     """What the environment asks XLA for, or XLA's own defaults."""
+    threads, devices = _asked()
+    return Layout(threads or usable_cpus(), devices or 1)
+
+
+def _asked() -> tuple[int, int]:
+    """Thread-pool size and host devices in the environment; 0 where it says nothing."""
     threads = os.environ.get("NPROC", "")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = re.findall(rf"{_DEVICE_FLAG}=(\d+)", os.environ.get("XLA_FLAGS", ""))
-    return Layout(
-        threads=int(threads) if threads.isdecimal() and int(threads) else usable or 1,
-        devices=int(found[-1]) if found else 1,
-    )
+    return int(threads) if threads.isdecimal() else 0, int(found[-1]) if found else 0
 
 
-def prepare(threads: int | None, devices: int | None) -> Layout:
+def prepare(threads: int | None, devices: int | None, num_lanes: int = 1) -> Layout:
     """Sets thread pool, host devices and rendering through the environment.
 
+    Left to itself it divides the CPUs among the lanes: a device for each lane
+    as far as CPUs go, and a pool as large as a device's share of them. Two
+    lanes side by side, one thread each, beat one after the other with two
+    threads each (docs/performance.md).
+
     Args:
-      threads: size of XLA's CPU thread pool; None keeps `NPROC`, or takes the
-        CPUs this process may use.
-      devices: host devices; None keeps what `XLA_FLAGS` says, or takes 1.
+      threads: size of XLA's CPU thread pool; None keeps `NPROC`, or chooses.
+      devices: host devices; None keeps what `XLA_FLAGS` says, or chooses.
+      num_lanes: lanes that will be trained.
 
     Raises:
       RuntimeError: jax is imported already and would not notice the change.
     """
-    now = current_layout()
-    wanted = Layout(threads or now.threads, devices or now.devices)
+    now, asked, cpus = current_layout(), _asked(), usable_cpus()
+    devices = devices or asked[1] or min(cpus, num_lanes)
+    wanted = Layout(threads or asked[0] or max(1, cpus // devices), devices)
     if wanted != now and "jax" in sys.modules:
         raise RuntimeError(f"jax was imported before the process was set up: {now} != {wanted}")
     os.environ["NPROC"] = str(wanted.threads)
@@ -73,6 +88,17 @@ def prepare(threads: int | None, devices: int | None) -> Layout:
     # Training never renders, and looking for a GL library can fail or hang.
     os.environ.setdefault("MUJOCO_GL", "disabled")
     return wanted
+
+
+def set_matmul_precision(precision: str) -> None:
+    """Sets how products of float32 matrices are computed; '' changes nothing. Starts jax.
+
+    Global, because programs are compiled in more than one thread.
+    """
+    import jax
+
+    if precision:
+        jax.config.update("jax_default_matmul_precision", precision)
 
 
 def describe() -> dict[str, Any]:

@@ -90,6 +90,7 @@ def _train(
     resumes = store.latest(config.fallback) is not None
     if config.resume == "must" and not resumes:
         raise UserError(f"{save_dir} holds no checkpoint to resume (--resume=must)")
+    platform.set_matmul_precision(config.matmul_precision)
     description = platform.describe()
     if not resumes:
         if not record.is_new:

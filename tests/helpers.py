@@ -75,8 +75,22 @@ def engine_of(config: RunConfig, hps: list[HyperParams] | int = 1, capacity: int
     config = dataclasses.replace(config, hp=structural, preset="", updates_per_step=1.0)
     config = with_values(config, {"replay.capacity": capacity})
     engine = copy.copy(_compiled(config, len(hps), capacity))
-    engine.hp = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *hps)
+    engine.hp = engine.stack(hps)
     return engine
+
+
+def act(
+    engine: Engine,
+    state: EngineState,
+    observation: np.ndarray,
+    now: Clock,
+    mode: str,
+    begins: np.ndarray | None = None,
+) -> tuple[np.ndarray, EngineState]:
+    """Actions of all lanes [S, A] as NumPy; no lane begins an episode unless `begins` says so."""
+    begins = np.zeros(engine.num_lanes, bool) if begins is None else begins
+    action, state = engine.act(state, observation, begins, now, mode)
+    return engine.placement.to_host(action), state
 
 
 def traced(hp: HyperParams) -> HyperParams:

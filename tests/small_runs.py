@@ -22,8 +22,7 @@ from rr_scale.engine import Engine
 from rr_scale.envs import suites
 from rr_scale.envs.probes import Probe
 from rr_scale.presets import preset
-from rr_scale.train import loop, snapshot
-from rr_scale.train.budget import ring_capacity
+from rr_scale.train import assembly, loop, snapshot
 from rr_scale.train.checkpoint import CheckpointStore, Restored
 
 _TINY: dict[str, Any] = {
@@ -111,8 +110,8 @@ def share_engines(monkeypatch: pytest.MonkeyPatch) -> None:
         free = {name: getattr(RunConfig(), name) for name in configure.free_fields(config)}
         return _agent(dataclasses.replace(config, **free, **_NOT_THE_AGENT), *sizes)
 
-    monkeypatch.setattr(loop, "make_agent", shared_agent)
-    monkeypatch.setattr(loop, "Engine", lambda agent, hps, *rest: _engine(agent, *hps, rest))
+    monkeypatch.setattr(assembly, "make_agent", shared_agent)
+    monkeypatch.setattr(assembly, "Engine", lambda agent, hps, *rest: _engine(agent, *hps, rest))
 
 
 @functools.cache
@@ -192,14 +191,10 @@ def last_checkpoint(config: RunConfig, fallback: bool = False) -> Restored:
     config = configure.resolve(config)
     lanes = configure.lanes(config)
     spec = suites.make(config.env_name, config.action_repeat).spec
-    sizes = (spec.observation_size, spec.action_size)
-    agent = loop.make_agent(config, *sizes, config.schedule_horizon)
-    engine = loop.Engine(
-        agent, [lane.hp for lane in lanes], config.replay, ring_capacity(config), *sizes
-    )
-    shapes = engine.shapes([lane.seed for lane in lanes])
-    store = CheckpointStore(Path(config.save_dir) / "checkpoints")
-    return store.restore(jax.eval_shape(snapshot.to_saved, shapes), fallback)
+    machinery = assembly.assemble(config, lanes, spec, config.schedule_horizon)
+    machinery.pool.close()
+    shapes = snapshot.saved_shapes(machinery.engine, [lane.seed for lane in lanes])
+    return CheckpointStore(Path(config.save_dir) / "checkpoints").restore(shapes, fallback)
 
 
 def lane_of(tree: Any, lane: int) -> Any:

@@ -12,7 +12,7 @@ from helpers import Compilations
 from rr_scale import run
 from rr_scale.config import ResetRule
 from rr_scale.engine import Engine
-from rr_scale.train import loop
+from rr_scale.train import assembly, loop
 from small_runs import tiny
 
 RULES = (
@@ -37,7 +37,7 @@ def test_a_run_and_its_resume_compile_each_program_once_and_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines: list[Engine] = []
-    make, step = loop.Engine, loop.Trainer._step
+    make, step = assembly.Engine, loop.Trainer._step
     counter = Compilations()
     seen: dict[int, int] = {}
 
@@ -51,7 +51,7 @@ def test_a_run_and_its_resume_compile_each_program_once_and_early(
         if self.env_step == STOP and len(engines) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop, "Engine", keep)
+    monkeypatch.setattr(assembly, "Engine", keep)
     monkeypatch.setattr(loop.Trainer, "_step", watched)
     config = tiny("td3", tmp_path, **SETTINGS)
 

@@ -11,6 +11,7 @@ import pytest
 from helpers import (
     ACTION_SIZE,
     BATCH_SIZE,
+    act,
     assert_identical,
     changed,
     clock,
@@ -139,10 +140,10 @@ def test_actions_are_in_the_box_in_every_mode(name, lanes):
     observation = np.random.default_rng(0).normal(size=(lanes, 3)).astype(np.float32)
     actions = []
     for mode in ("warmup", "explore"):
-        action, state = engine.act(state, 30 * observation, clock(1), mode)
+        action, state = act(engine, state, 30 * observation, clock(1), mode)
         actions.append(action)
     episodes = np.stack([observation, -observation], axis=1)
-    evaluated = engine.evaluate(state, episodes)
+    evaluated = engine.evaluate(engine.policy(state), episodes)
     assert evaluated.shape == (lanes, 2, ACTION_SIZE)
     for action in (*actions, evaluated):
         assert action.dtype == np.float32
@@ -157,7 +158,7 @@ def test_no_program_changes_shapes_dtypes_or_structure(name, lanes):
     rows = select(make_rows(1, lanes), 0)
     state = engine.init(list(range(lanes)))
     before = signature(state)
-    _, state = engine.act(state, rows.observation, clock(0), "explore")
+    _, state = act(engine, state, rows.observation, clock(0), "explore")
     assert signature(state) == before
     for updates in (0, 3):
         old = state.replay.rows.observation

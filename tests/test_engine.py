@@ -17,6 +17,7 @@ from helpers import (
     BATCH_SIZE,
     OBSERVATION_SIZE,
     Compilations,
+    act,
     assert_close,
     assert_identical,
     changed,
@@ -75,10 +76,10 @@ def test_warm_up_actions_are_those_of_the_lane_alone_and_differ_between_seeds():
     together, alone = engine_of(CONFIG, 3), engine_of(CONFIG, 1)
     observation = ROWS.observation[0]
     for env_step in (0, 1, 500):
-        actions, _ = together.act(together.init(SEEDS), observation, clock(env_step), "warmup")
+        actions, _ = act(together, together.init(SEEDS), observation, clock(env_step), "warmup")
         for lane, seed in enumerate(SEEDS):
-            single, _ = alone.act(
-                alone.init([seed]), observation[lane : lane + 1], clock(env_step), "warmup"
+            single, _ = act(
+                alone, alone.init([seed]), observation[lane : lane + 1], clock(env_step), "warmup"
             )
             np.testing.assert_array_equal(single[0], actions[lane])
         assert len(np.unique(actions.ravel())) == actions.size
@@ -137,7 +138,7 @@ def test_reading_metrics_changes_nothing():
         one = select(rows, slice(WARM_UP + step, WARM_UP + step + 1))
         state = train(engine, state, one, 1, step)
         _, state = engine.read_metrics(state)
-        engine.evaluate(state, np.zeros((2, 4, OBSERVATION_SIZE), np.float32))
+        engine.evaluate(engine.policy(state), np.zeros((2, 4, OBSERVATION_SIZE), np.float32))
         engine.finite(state)
     assert_identical(silent._replace(metrics={}), state._replace(metrics={}))
     assert all(np.all(mean.terms == 0) for mean in host(state.metrics).values())
@@ -191,10 +192,10 @@ def test_programs_are_compiled_once_per_scan_length_and_mode():
     def work(state, env_step):
         for updates in (0, 2, 3):
             for mode in ("warmup", "explore"):
-                action, state = engine.act(state, rows.observation[0], clock(env_step), mode)
+                action, state = act(engine, state, rows.observation[0], clock(env_step), mode)
             transition = select(rows, env_step % 20)._replace(action=action)
             state = engine.step(state, transition, clock(env_step, env_step, 0), updates)
-        engine.evaluate(state, episodes)
+        engine.evaluate(engine.policy(state), episodes)
         engine.finite(state)
         engine.rows(state, 0, 1)
         return engine.read_metrics(state)[1]

@@ -10,6 +10,7 @@ import pytest
 from helpers import (
     ACTION_SIZE,
     OBSERVATION_SIZE,
+    act,
     agent_of,
     clock,
     engine_of,
@@ -90,15 +91,18 @@ def test_ornstein_uhlenbeck_noise_restarts_with_the_episode_in_its_lane_only():
     engine = engine_of(tiny("ddpg", {"agent.exploration": "ou"}), 3)
     state = engine.init([0, 1, 2])
     rows = select(make_rows(1, 3), 0)
-    never = np.zeros(3, bool)
-    _, state = engine.act(state, rows.observation, clock(0), "explore")
+    _, state = act(engine, state, rows.observation, clock(0), "explore")
     before = host(state.memory)
     assert np.all(before != 0)
-    state = engine.step(state, rows._replace(terminated=never, truncated=never), clock(1), 0)
-    np.testing.assert_array_equal(state.memory, before)
     ended = {"terminated": np.arange(3) == 1, "truncated": np.arange(3) == 2}
-    state = engine.step(state, rows._replace(**ended), clock(2), 0)
-    np.testing.assert_array_equal(state.memory, before * [[1.0], [0.0], [0.0]])
+    state = engine.step(state, rows._replace(**ended), clock(1), 0)
+    np.testing.assert_array_equal(state.memory, before)
+    # The noise of the second step, on top of what the first one left or of nothing.
+    _, after = act(engine, state, rows.observation, clock(1), "explore", begins=np.arange(3) > 0)
+    after = host(after.memory)
+    _, anew = act(engine, engine.init([0, 1, 2]), rows.observation, clock(1), "explore")
+    np.testing.assert_array_equal(after[1:], host(anew.memory)[1:])
+    assert np.all(after[0] != host(anew.memory)[0])
 
 
 @pytest.mark.parametrize("name", ["sac", "td3", "ddpg"])

@@ -109,7 +109,9 @@ def statistics(name):
     found["actor moved"] = distance(before.actor.params, after.actor.params)
     found["critic moved"] = distance(before.critic.params, after.critic.params)
     found["target moved"] = distance(before.critic.target, after.critic.target)
-    found["best action"] = float(engine.evaluate(state, observation[:, None])[0, 0, 0])
+    found["best action"] = float(
+        engine.evaluate(engine.policy(state), observation[:, None])[0, 0, 0]
+    )
     found["explored action"] = float(explored[0, 0])
     return found
 

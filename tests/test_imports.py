@@ -44,8 +44,9 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "replay": NETWORKS | {"durable"},
     # Without rng, which imports jax: episode seeds are handed to environments.
     "envs": {"errors", "types", "config", "clock"},
-    "engine": ENGINE,
-    "train": ENGINE | SETTINGS | {"engine", "envs", "durable", "platform", "runfile"},
+    "placement": BASE,
+    "engine": ENGINE | {"placement"},
+    "train": ENGINE | SETTINGS | {"engine", "placement", "envs", "durable", "platform", "runfile"},
     "analysis": {"errors", "types", "config"},
     # The two that tie training and analysis together.
     "session": ANYTHING,
@@ -61,6 +62,7 @@ ACCELERATED = {
     "normalize",
     "agents",
     "replay",
+    "placement",
     "engine",
     "train",
     "session",

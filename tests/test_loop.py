@@ -16,7 +16,7 @@ from rr_scale.analysis.load import read_results
 from rr_scale.config import ResetRule, RunConfig, Variant
 from rr_scale.engine import Engine
 from rr_scale.rng import root_key
-from rr_scale.train import loop
+from rr_scale.train import assembly
 from rr_scale.train.metrics import METRICS
 from rr_scale.train.policies import load_policy
 from small_runs import (
@@ -232,8 +232,10 @@ def test_variants_are_one_program_and_a_folder_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines: list[Engine] = []
-    make = loop.Engine
-    monkeypatch.setattr(loop, "Engine", lambda *rest: engines.append(make(*rest)) or engines[-1])
+    make = assembly.Engine
+    monkeypatch.setattr(
+        assembly, "Engine", lambda *rest: engines.append(make(*rest)) or engines[-1]
+    )
     variants = (
         Variant("frozen", (("actor_lr", 0.0), ("critic_lr", 0.0))),
         Variant("learning", (("actor_lr", 1e-2),)),
@@ -243,7 +245,7 @@ def test_variants_are_one_program_and_a_folder_each(
     (engine,) = engines
     # Without an update and with one.
     assert engine._step._cache_size() == 2
-    initial = loop.make_agent(config, 2, 2, 170).init
+    initial = assembly.make_agent(config, 2, 2, 170).init
     for name in ("frozen", "learning"):
         files = exact_files(tmp_path / name)
         assert {"results.csv", "metrics.csv", "0.txt", "1.txt"} <= set(files)

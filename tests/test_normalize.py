@@ -8,6 +8,7 @@ import numpy as np
 
 from helpers import (
     OBSERVATION_SIZE,
+    act,
     agent_of,
     assert_close,
     assert_identical,
@@ -157,8 +158,8 @@ def test_statistics_come_from_stored_steps_alone():
     np.testing.assert_array_equal(stored, np.swapaxes(rows.observation, 0, 1))
     far = 1000 + make_rows(1, 2, seed=5).observation[0]
     for mode in ("warmup", "explore"):
-        _, state = engine.act(state, far, clock(12), mode)
-    engine.evaluate(state, np.stack([far, far], axis=1))
+        _, state = act(engine, state, far, clock(12), mode)
+    engine.evaluate(engine.policy(state), np.stack([far, far], axis=1))
     assert_identical(state.train.normalizers["observation"], moments)
     # Updates leave them alone as well: only the one stored step moves them.
     one = select(rows, slice(0, 1))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from rr_scale.config import HyperParams
 from rr_scale.normalize import Moments
@@ -35,6 +36,19 @@ class TrainState(NamedTuple):
     critic: Learner
     duals: dict[str, Learner]  # 'temperature': params = log alpha
     normalizers: dict[str, Moments]  # 'observation', if observations are normalised
+
+
+def policy_of(train: TrainState) -> TrainState:
+    """What acting needs, and nothing else."""
+    actor = train.actor._replace(target=None, opt_state=None)
+    return TrainState(None, actor, None, {}, train.normalizers)
+
+
+def all_finite(train: TrainState) -> Array:
+    """Whether all parameters are finite, [] bool."""
+    learners = (train.actor, train.critic, *train.duals.values())
+    leaves = jax.tree.leaves([learner.params for learner in learners])
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
 
 
 class Agent(NamedTuple):

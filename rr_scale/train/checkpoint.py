@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,7 +71,7 @@ class CheckpointStore:
         state: Any,
         host: Mapping[str, Any],
         host_arrays: Mapping[str, np.ndarray],
-        rows: Callable[[int, int], Mapping[str, np.ndarray]],
+        rows: Mapping[str, np.ndarray],
         total_rows: int,
         capacity: int,
         pinned: int | None = None,
@@ -83,8 +83,7 @@ class CheckpointStore:
           state: pytree of jax or NumPy arrays, no typed keys.
           host: what JSON can hold.
           host_arrays: arrays that npz can hold.
-          rows: gives the fields [S, n, ...] of the rows with insertion index
-            in [start, stop); asked only for rows that no chunk holds yet.
+          rows: fields [S, n, ...] of the rows that `missing` asked for.
           total_rows: rows inserted since the start of the run.
           capacity: the ring holds the last min(total_rows, capacity) of them.
           pinned: a step that is kept however old it is.
@@ -184,19 +183,33 @@ class CheckpointStore:
             self._folders.discard()
         self._base, self._continues = None, True
 
+    def missing(self, total_rows: int, capacity: int) -> tuple[int, int]:
+        """Insertion indices [start, stop) of the rows that no chunk holds yet.
+
+        Args:
+          total_rows, capacity: as for `save`, which is to follow.
+        """
+        first_row = max(total_rows - capacity, 0)
+        chunks = self._usable(first_row)
+        return chunks[-1].stop if chunks else first_row, total_rows
+
+    def _usable(self, first_row: int) -> tuple[store.Chunk, ...]:
+        known = self._base.chunks if self._base else ()
+        return tuple(chunk for chunk in known if chunk.stop > first_row)
+
     def _extend(
-        self,
-        rows: Callable[[int, int], Mapping[str, np.ndarray]],
-        first_row: int,
-        total_rows: int,
+        self, rows: Mapping[str, np.ndarray], first_row: int, total_rows: int
     ) -> tuple[store.Chunk, ...]:
         """The chunks that cover the ring; writes those which are not there."""
-        known = self._base.chunks if self._base else ()
-        chunks = tuple(chunk for chunk in known if chunk.stop > first_row)
+        chunks = self._usable(first_row)
         covered = chunks[-1].stop if chunks else first_row
         if covered > total_rows or (chunks and first_row < self._base.first_row):
             raise ValueError("rows were taken back, or the capacity has grown")
-        return chunks + store.write_chunks(self._folders.replay, covered, total_rows, rows)
+
+        def part(start: int, stop: int) -> dict[str, np.ndarray]:
+            return {k: field[:, start - covered : stop - covered] for k, field in rows.items()}
+
+        return chunks + store.write_chunks(self._folders.replay, covered, total_rows, part)
 
     def _load(self, step: int, abstract_state: Any) -> tuple[Manifest, Restored]:
         path = self._folders.path(step)

@@ -2,36 +2,35 @@
 
 Order within a step: act, environment, observe and insert, updates,
 evaluation, reset, log, checkpoint. Each job has its own interval and none
-depends on another's.
+depends on another's. Evaluation and the writing of a checkpoint work on copies
+and run beside the steps that follow. With `overlap`, the act of the next step
+comes before the updates of this one.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 
-from rr_scale.agents.build import make_agent
 from rr_scale.clock import ReplayRatio, every, fires
 from rr_scale.config import RunConfig
-from rr_scale.engine import Engine
-from rr_scale.envs import suites
-from rr_scale.envs.pool import Pool
 from rr_scale.envs.spec import EnvSpec
-from rr_scale.rng import Role, episode_seed
 from rr_scale.train import snapshot
+from rr_scale.train.assembly import assemble
+from rr_scale.train.background import Background
 from rr_scale.train.budget import ring_capacity
 from rr_scale.train.checkpoint import CheckpointStore
-from rr_scale.train.evaluate import Evaluator
+from rr_scale.train.evaluation import Evaluations
 from rr_scale.train.health import Health
 from rr_scale.train.lock import RunLock
-from rr_scale.train.outputs import Outputs
+from rr_scale.train.meter import Meter
+from rr_scale.train.outputs import Outputs, Row
 from rr_scale.train.policy_keeper import PolicyKeeper
 from rr_scale.train.progress import Progress
-from rr_scale.types import Clock, Lane, Transition
+from rr_scale.types import Array, Clock, Lane, Transition
 
 
 class Trainer:
@@ -62,29 +61,15 @@ class Trainer:
         self._lock = lock
         self._ratio = ReplayRatio(config.updates_per_step, config.start_training)
         self._capacity = ring_capacity(config)
-        agent = make_agent(config, spec.observation_size, spec.action_size, schedule_horizon)
-        self._engine = Engine(
-            agent,
-            [lane.hp for lane in lanes],
-            config.replay,
-            self._capacity,
-            spec.observation_size,
-            spec.action_size,
-        )
-        self._pool = Pool(
-            self._make_env,
-            self._seeds,
-            lambda seed, episode: episode_seed(seed, Role.TRAIN, 0, episode),
-            config.env_workers,
-        )
-        self._evaluator = Evaluator(
-            self._make_env, self._seeds, config.eval_episodes, config.eval_envs
-        )
+        self._engine, self._pool, evaluator = assemble(config, lanes, spec, schedule_horizon)
         self._health = Health(config.nan_policy, self._seeds)
         self._policies = PolicyKeeper(len(lanes), spec.observation_size, spec.action_size)
-        self._episodes: list[list[tuple[float, int]]] = [[] for _ in lanes]
+        self._evaluations = Evaluations(
+            self._engine, evaluator, self._policies, config.background_eval
+        )
+        self._saver = Background()
+        self._meter = Meter(len(lanes))
         self._firings = 0
-        self._wall_s = 0.0
         self.env_step = 0
         self._updates = 0
         self._since_reset = 0
@@ -103,6 +88,8 @@ class Trainer:
         """Fresh agents and environments, at step 0."""
         self._state = self._engine.init(self._seeds)
         self._observation = self._pool.reset()
+        self._begins = np.ones(len(self._lanes), bool)
+        self._pending = self._act() if self._config.overlap else None
 
     def _open(self) -> None:
         self._outputs = Outputs(self._config, self._lanes, self._tracker_states)
@@ -114,9 +101,7 @@ class Trainer:
             self._updates,
             self._config.tqdm,
         )
-        self._started = time.monotonic() - self._wall_s
-        self._log_mark = (time.monotonic(), self.env_step, self._updates)
-        self._eval_s = 0.0
+        self._meter.start(self.env_step, self._updates)
 
     def run(self, signals: Sequence[int] = ()) -> int:
         """Trains to the end of the budget. Call `begin` or `restore` first.
@@ -134,6 +119,8 @@ class Trainer:
         stop = False
         while self.env_step < config.max_steps and not stop:
             self._step()
+            self._evaluations.poll()
+            self._saver.poll()
             last = self.env_step == config.max_steps
             # Read once: a signal from here on waits for the next step.
             stop = bool(signals)
@@ -146,29 +133,35 @@ class Trainer:
                 self._log()
             if last or stop or every(self.env_step, config.checkpoint_freq):
                 self._checkpoint()
+        self._saver.finish()
         return 0 if self.env_step == config.max_steps else signals[0]
 
     def close(self) -> None:
         """Closes files, trackers, simulators and the progress bar."""
-        for part in (self._progress, self._outputs, self._evaluator, self._pool):
+        parts = (self._saver, self._progress, self._outputs, self._evaluations, self._pool)
+        for part in parts:
             if part is not None:
                 part.close()
-
-    def _make_env(self) -> Any:
-        return suites.make(self._config.env_name, self._config.action_repeat)
 
     def _clock(self, env_step: int) -> Clock:
         # Fixed dtypes: a Python int would be weakly typed and compile again.
         return Clock(np.int32(env_step), np.int32(self._updates), np.int32(self._since_reset))
 
-    def _step(self) -> None:
+    def _act(self) -> np.ndarray | Array:
+        """The next actions [S, A], perhaps still being computed."""
         warmup = self.env_step < self._config.start_training
         action, self._state = self._engine.act(
             self._state,
             self._observation,
+            self._begins,
             self._clock(self.env_step),
             "warmup" if warmup else "explore",
         )
+        return action
+
+    def _step(self) -> None:
+        action = self._act() if self._pending is None else self._pending
+        action = self._engine.placement.to_host(action)
         if not np.isfinite(action).all():
             self._check_health()
             self._drop(~np.isfinite(action).all(axis=1), self._updates)
@@ -184,30 +177,28 @@ class Trainer:
             step.next_observation,
         )
         self.env_step += 1
+        self._observation, self._begins = step.observation, step.terminated | step.truncated
+        if self._config.overlap:
+            # Before the updates of this step: the simulators then run beside them.
+            self._pending = self._act()
         due = self._ratio.due(self.env_step)
         self._state = self._engine.step(self._state, transition, self._clock(self.env_step), due)
         self._updates += due
         self._since_reset += due
-        self._observation = step.observation
-        for episode in step.finished:
-            self._episodes[episode.lane].append((episode.episode_return, episode.length))
+        self._meter.finished(step.finished)
         self._progress.step(self.env_step, self._updates)
 
     def _evaluate(self) -> None:
-        begun = time.monotonic()
         # First, so that a lane which diverged gets no row and leaves no policy.
         self._check_health()
         dropped = self._health.dropped
-        rows = self._evaluator.run(
-            lambda observation: self._engine.evaluate(self._state, observation),
-            self.env_step,
-            dropped,
+        self._evaluations.start(
+            self._state, self.env_step, self._updates, dropped, self._outputs, self._report
         )
-        self._outputs.evaluation(self.env_step, self._updates, rows)
-        self._policies.save(self._outputs, self._state.train, self.env_step, rows)
+
+    def _report(self, env_step: int, rows: list[Row]) -> None:
         returns = [None if row is None else row["avg_return"] for row in rows]
-        self._progress.evaluated(self.env_step, self._updates, returns)
-        self._eval_s += time.monotonic() - begun
+        self._progress.evaluated(env_step, self._updates, returns)
 
     def _reset(self, index: int) -> None:
         self._state = self._engine.reset(self._state, index, self._firings)
@@ -217,7 +208,7 @@ class Trainer:
         self._outputs.metrics(self.env_step, self._updates, nothing, {"reset/fired": index})
 
     def _check_health(self) -> None:
-        first_bad = jax.device_get(self._state.first_bad)
+        first_bad = self._engine.placement.to_host(self._state.first_bad)
         finite = self._engine.finite(self._state)
         bad = (first_bad >= 0) | ~finite
         if bad.any():
@@ -225,75 +216,77 @@ class Trainer:
             self._drop(bad, at)
 
     def _drop(self, bad: np.ndarray, first_update: np.ndarray | int) -> None:
+        # What was begun before counts: its rows, and the checkpoint to name.
+        self._evaluations.finish()
+        self._saver.finish()
         for lane in self._health.found(bad, first_update, self._last_checkpoint):
             self._pool.freeze(lane)
 
     def _log(self) -> None:
         self._check_health()
         means, self._state = self._engine.read_metrics(self._state)
-        rows: list[dict[str, float] | None] = []
-        for lane in range(len(self._lanes)):
-            row = {name: float(values[lane]) for name, values in means.items()}
-            if self._episodes[lane]:
-                returns, lengths = zip(*self._episodes[lane], strict=True)
-                row["train/episode_return"] = float(np.mean(returns))
-                row["train/episode_length"] = float(np.mean(lengths))
-            rows.append(None if self._health.dropped[lane] else row)
-        self._episodes = [[] for _ in self._lanes]
-        now = time.monotonic()
-        then, env_step, updates = self._log_mark
-        shared = {
-            "time/wall_s": now - self._started,
-            "time/env_steps_per_s": (self.env_step - env_step) / (now - then),
-            "time/updates_per_s": (self._updates - updates) * len(self._lanes) / (now - then),
-            "time/eval_s": self._eval_s,
-        }
-        self._log_mark, self._eval_s = (now, self.env_step, self._updates), 0.0
+        rows = self._meter.rows(means, self._health.dropped)
+        shared = self._meter.speed(self.env_step, self._updates)
+        shared["time/eval_s"] = self._evaluations.spent_s()
         self._outputs.metrics(self.env_step, self._updates, rows, shared)
 
     def _checkpoint(self) -> None:
         self._check_health()
+        self._evaluations.finish()
+        self._saver.finish()
         self._lock.check()
         host = {
             "env_step": self.env_step,
             "updates": self._updates,
             "since_reset": self._since_reset,
             "firings": self._firings,
-            "wall_s": time.monotonic() - self._started,
             "best": self._policies.best,
-            "episodes": self._episodes,
             "health": self._health.to_json(),
+            "meter": self._meter.to_json(),
             "trackers": self._outputs.tracker_states(),
             "lengths": self._outputs.lengths(),
         }
-        self._store.save(
+        arrays = {**self._pool.snapshot(), "begins": self._begins}
+        if self._pending is not None:
+            arrays["pending"] = self._engine.placement.to_host(self._pending)
+        # Everything is copied here; what follows is done beside training.
+        start, stop = self._store.missing(self.env_step, self._capacity)
+        save = partial(
+            self._store.save,
             self.env_step,
-            snapshot.to_saved(self._state),
+            snapshot.to_saved(self._engine, self._state),
             host,
-            self._pool.snapshot(),
-            lambda start, stop: self._engine.rows(self._state, start, stop),
+            arrays,
+            self._engine.rows(self._state, start, stop),
             total_rows=self.env_step,
             capacity=self._capacity,
             pinned=self._health.pinned,
         )
-        self._last_checkpoint = self.env_step
+        self._saver.start(save, partial(self._saved, self.env_step))
+
+    def _saved(self, env_step: int, _: None) -> None:
+        self._last_checkpoint = env_step
 
     def restore(self) -> None:
         """Continues from the newest checkpoint; result files are left alone until `run`."""
-        shapes = self._engine.shapes(self._seeds)
-        saved = jax.eval_shape(snapshot.to_saved, shapes)
+        saved = snapshot.saved_shapes(self._engine, self._seeds)
         restored = self._store.restore(saved, self._config.fallback)
-        host = restored.host
+        host, arrays = restored.host, restored.host_arrays
         self.env_step = self._last_checkpoint = host["env_step"]
         self._updates = host["updates"]
         self._since_reset = host["since_reset"]
         self._firings = host["firings"]
-        self._wall_s = host["wall_s"]
         self._policies.best = host["best"]
-        self._episodes = [[tuple(pair) for pair in lane] for lane in host["episodes"]]
         self._health.from_json(host["health"])
+        self._meter.from_json(host["meter"])
         self._state = snapshot.from_saved(
-            restored.state, shapes, restored.rows, restored.first_row, self.env_step
+            self._engine,
+            self._seeds,
+            restored.state,
+            restored.rows,
+            restored.first_row,
+            self.env_step,
         )
         self._tracker_states, self._lengths = host["trackers"], host["lengths"]
-        self._observation = self._pool.restore(restored.host_arrays)
+        self._begins, self._pending = arrays.pop("begins"), arrays.pop("pending", None)
+        self._observation = self._pool.restore(arrays)

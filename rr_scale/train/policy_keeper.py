@@ -24,17 +24,19 @@ class PolicyKeeper:
         self.best: list[float | None] = [None] * num_lanes
         self._sizes = {"observation_size": observation_size, "action_size": action_size}
 
-    def save(self, outputs: Outputs, train: TrainState, env_step: int, rows: Sequence[Row]) -> None:
+    def save(
+        self, outputs: Outputs, policy: TrainState, env_step: int, rows: Sequence[Row]
+    ) -> None:
         """Writes each evaluated lane's actor as the last, and as the best if it is.
 
         Args:
           outputs: where to.
-          train: state of all lanes [S, ...].
+          policy: of all lanes [S, ...], on the host.
           env_step: of the evaluation.
           rows: what it gave, per lane; None for a dropped one.
         """
-        learned = jax.device_get({"params": train.actor.params, "normalizer": train.normalizers})
-        learned["normalizer"] = {k: v._asdict() for k, v in learned["normalizer"].items()}
+        normalizer = {name: moments._asdict() for name, moments in policy.normalizers.items()}
+        learned = {"params": policy.actor.params, "normalizer": normalizer}
         for lane, row in enumerate(rows):
             if row is None:
                 continue

@@ -11,47 +11,67 @@ from typing import Any
 import jax
 import numpy as np
 
-from rr_scale.engine import EngineState
+from rr_scale.engine import Engine, EngineState
 from rr_scale.replay.ring import Ring
 from rr_scale.types import Transition
 
 
-def to_saved(state: EngineState) -> Any:
-    """Everything but the replay rows, as plain arrays."""
+def to_saved(engine: Engine, state: EngineState) -> Any:
+    """Everything but the replay rows, as plain arrays of the host [S, ...]."""
+    return engine.placement.to_host(_plain(state))
+
+
+def saved_shapes(engine: Engine, seeds: list[int]) -> Any:
+    """What `to_saved` would give, as shapes and dtypes."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((engine.num_lanes, *leaf.shape[1:]), leaf.dtype),
+        jax.eval_shape(_plain, engine.shapes(seeds)),
+    )
+
+
+def _plain(state: EngineState) -> EngineState:
     train = state.train._replace(root=jax.random.key_data(state.train.root))
     return state._replace(train=train, replay=None)
 
 
 def from_saved(
-    saved: Any, like: EngineState, rows: dict[str, np.ndarray], first_row: int, total_rows: int
+    engine: Engine,
+    seeds: list[int],
+    saved: Any,
+    rows: dict[str, np.ndarray],
+    first_row: int,
+    total_rows: int,
 ) -> EngineState:
     """The device state of a checkpoint.
 
     Args:
+      engine: its ring may be larger than the one that was saved, if the budget
+        grew, and its devices others.
+      seeds: of all lanes.
       saved: what `to_saved` gave, read back.
-      like: shapes of the engine's state (its ring may be larger than the one
-        that was saved, if the budget grew).
       rows: fields [S, n, ...] in insertion order; emptied.
       first_row: insertion index of the first of them.
       total_rows: rows ever inserted.
     """
     # Only transfers: a jnp function here would be a program that a fresh run does not compile.
-    root = jax.random.wrap_key_data(jax.device_put(saved.train.root), impl="threefry2x32")
-    state = jax.device_put(saved._replace(train=saved.train._replace(root=None)))
-    ring = _fill(like.replay, rows, first_row, total_rows)
+    state = engine.placement.to_device(saved)
+    root = jax.random.wrap_key_data(state.train.root, impl="threefry2x32")
+    ring = _fill(engine, engine.shapes(seeds).replay, rows, first_row, total_rows)
     return state._replace(train=state.train._replace(root=root), replay=ring)
 
 
-def _fill(like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: int) -> Ring:
-    num_lanes, capacity = like.rows.reward.shape
+def _fill(
+    engine: Engine, like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: int
+) -> Ring:
+    num_lanes, capacity = engine.num_lanes, like.rows.reward.shape[1]
     index = np.arange(first_row, total_rows) % capacity
     fields = {}
     for name, shape in like.rows._asdict().items():
-        field = np.zeros(shape.shape, shape.dtype)
+        field = np.zeros((num_lanes, *shape.shape[1:]), shape.dtype)
         if len(index):
             # Popped, so that host memory holds the ring once and not twice.
             field[:, index] = rows.pop(name)
-        fields[name] = jax.device_put(field)
+        fields[name] = engine.placement.to_device(field)
     cursor = np.full(num_lanes, total_rows % capacity, np.int32)
     size = np.full(num_lanes, min(total_rows, capacity), np.int32)
-    return Ring(Transition(**fields), jax.device_put(cursor), jax.device_put(size))
+    return Ring(Transition(**fields), *engine.placement.to_device((cursor, size)))
