@@ -16,7 +16,7 @@ import numpy as np
 
 from rr_scale.agents.state import Agent, TrainState
 from rr_scale.config import HyperParams, ReplayConfig
-from rr_scale.replay import ring as ring_lib
+from rr_scale.replay import rings
 from rr_scale.replay.sampling import sample
 from rr_scale.rng import Stream, root_key, stream_key
 from rr_scale.types import Array, Clock, Mean, Metrics, Transition
@@ -29,7 +29,7 @@ class EngineState(NamedTuple):
     """All device state of a run; every leaf has a leading lane axis S."""
 
     train: TrainState
-    replay: ring_lib.Ring
+    replay: rings.AnyRing
     memory: Any
     metrics: Metrics  # sums since they were last read
     first_bad: Array  # [S] int32, first update with a non-finite number, -1 if none
@@ -41,7 +41,7 @@ class Engine:
     Args:
       agent: the algorithm, for one lane.
       hps: hyper-parameters, one set per lane.
-      replay: batch size, n-step and bootstrapping.
+      replay: storage, batch size, n-step and bootstrapping.
       capacity: rows per lane of the ring.
       observation_size, action_size: O and A.
     """
@@ -80,7 +80,7 @@ class Engine:
         """The rows with insertion index in [start, stop), fields [S, stop - start, ...]."""
         blocks = []
         for first in range(start, stop, _BLOCK):
-            block = jax.device_get(self._rows(state.replay.rows, np.int32(first)))
+            block = jax.device_get(self._rows(state.replay, np.int32(first)))
             blocks.append(jax.tree.map(lambda x, n=stop - first: x[:, :n], block))
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *blocks)._asdict()
 
@@ -137,7 +137,7 @@ class Engine:
         def tile(x: Array) -> Array:
             return jnp.broadcast_to(x, (num_lanes, *x.shape))
 
-        ring = jax.tree.map(tile, ring_lib.empty(*self._sizes))
+        ring = jax.tree.map(tile, rings.empty(self._replay.storage, *self._sizes))
         memory = jax.tree.map(tile, self._agent.initial_memory())
         metrics = {name: Mean(tile(jnp.zeros(())), tile(jnp.zeros(()))) for name in self._names()}
         return EngineState(train, ring, memory, metrics, jnp.full(num_lanes, -1, jnp.int32))
@@ -148,7 +148,7 @@ class Engine:
         def feedback() -> Metrics:
             hp = jax.tree.map(lambda x: x[0], self.hp)
             train = self._agent.init(root_key(0), hp)
-            ring = ring_lib.empty(1, *self._sizes[1:])
+            ring = rings.empty(self._replay.storage, 1, *self._sizes[1:])
             batch = sample(ring, root_key(0), hp.discount, self._replay)
             clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0))
             return self._agent.update(hp, train, {"train": batch}, clock)[1].metrics
@@ -179,7 +179,7 @@ class Engine:
     ) -> EngineState:
         episode_end = transition.terminated | transition.truncated
         train = jax.vmap(self._agent.observe)(hp, state.train, transition, episode_end)
-        replay = jax.vmap(ring_lib.insert)(state.replay, transition)
+        replay = jax.vmap(rings.insert)(state.replay, transition)
         memory = jax.vmap(self._restart_memory)(state.memory, episode_end)
         state = state._replace(train=train, replay=replay, memory=memory)
         if num_updates == 0:
@@ -189,7 +189,7 @@ class Engine:
             train, metrics, first_bad = carry
             now = Clock(clock.env_step, clock.update + index, clock.since_reset + index)
 
-            def one(hp: HyperParams, train: TrainState, ring: ring_lib.Ring) -> tuple:
+            def one(hp: HyperParams, train: TrainState, ring: rings.AnyRing) -> tuple:
                 key = stream_key(train.root, Stream.REPLAY, now.update)
                 batch = sample(ring, key, hp.discount, self._replay)
                 return self._agent.update(hp, train, {"train": batch}, now)
@@ -221,10 +221,10 @@ class Engine:
         return state._replace(train=jax.lax.map(one, (hp, state.train)))
 
 
-def _read_rows(rows: Transition, start: Array) -> Transition:
-    capacity = rows.reward.shape[1]
+def _read_rows(replay: rings.AnyRing, start: Array) -> Transition:
+    capacity = replay.rows.reward.shape[1]
     index = (start + jnp.arange(_BLOCK)) % capacity
-    return jax.tree.map(lambda field: field[:, index], rows)
+    return jax.vmap(rings.read, in_axes=(0, None))(replay, index)
 
 
 def _finite_lanes(train: TrainState) -> Array:

@@ -12,8 +12,7 @@ import jax
 import numpy as np
 
 from rr_scale.engine import EngineState
-from rr_scale.replay.ring import Ring
-from rr_scale.types import Transition
+from rr_scale.replay import rings
 
 
 def to_saved(state: EngineState) -> Any:
@@ -38,20 +37,5 @@ def from_saved(
     # Only transfers: a jnp function here would be a program that a fresh run does not compile.
     root = jax.random.wrap_key_data(jax.device_put(saved.train.root), impl="threefry2x32")
     state = jax.device_put(saved._replace(train=saved.train._replace(root=None)))
-    ring = _fill(like.replay, rows, first_row, total_rows)
+    ring = rings.refill(like.replay, rows, first_row, total_rows, jax.device_put)
     return state._replace(train=state.train._replace(root=root), replay=ring)
-
-
-def _fill(like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: int) -> Ring:
-    num_lanes, capacity = like.rows.reward.shape
-    index = np.arange(first_row, total_rows) % capacity
-    fields = {}
-    for name, shape in like.rows._asdict().items():
-        field = np.zeros(shape.shape, shape.dtype)
-        if len(index):
-            # Popped, so that host memory holds the ring once and not twice.
-            field[:, index] = rows.pop(name)
-        fields[name] = jax.device_put(field)
-    cursor = np.full(num_lanes, total_rows % capacity, np.int32)
-    size = np.full(num_lanes, min(total_rows, capacity), np.int32)
-    return Ring(Transition(**fields), jax.device_put(cursor), jax.device_put(size))
