@@ -19,7 +19,7 @@ import numpy as np
 from rr_scale.agents.state import Agent, TrainState, all_finite, policy_of
 from rr_scale.config import HyperParams, ReplayConfig
 from rr_scale.placement import Placement, placed
-from rr_scale.replay import ring as ring_lib
+from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
 from rr_scale.replay.sampling import sample
 from rr_scale.rng import Stream, root_key, stream_key
@@ -33,7 +33,7 @@ class EngineState(NamedTuple):
     """All device state of a run; every leaf has a leading lane axis S."""
 
     train: TrainState
-    replay: ring_lib.Ring
+    replay: rings.AnyRing
     memory: Any
     metrics: Metrics  # sums since they were last read
     first_bad: Array  # [S] int32, first update with a non-finite number, -1 if none
@@ -45,7 +45,7 @@ class Engine:
     Args:
       agent: the algorithm, for one lane.
       hps: hyper-parameters, one set per lane.
-      replay: batch size, n-step and bootstrapping.
+      replay: storage, batch size, n-step and bootstrapping.
       capacity: rows per lane of the ring.
       observation_size, action_size: O and A.
       placement: where the lanes run; by default `placed(S)`.
@@ -155,7 +155,7 @@ class Engine:
         """The rows with insertion index in [start, stop), fields [S, stop - start, ...]."""
         blocks = []
         for first in range(start, stop, _BLOCK):
-            block = self.placement.to_host(self._rows(state.replay.rows, np.int32(first)))
+            block = self.placement.to_host(self._rows(state.replay, np.int32(first)))
             blocks.append(jax.tree.map(lambda x, n=stop - first: x[:, :n], block))
         if not blocks:
             return {}
@@ -176,7 +176,7 @@ class Engine:
         def tile(x: Array) -> Array:
             return jnp.broadcast_to(x, (num_lanes, *x.shape))
 
-        ring = jax.tree.map(tile, ring_lib.empty(*self._sizes))
+        ring = jax.tree.map(tile, rings.empty(self._replay.storage, *self._sizes))
         memory = jax.tree.map(tile, self._agent.initial_memory())
         metrics = {name: Mean(tile(jnp.zeros(())), tile(jnp.zeros(()))) for name in self._names(hp)}
         return EngineState(train, ring, memory, metrics, jnp.full(num_lanes, -1, jnp.int32))
@@ -187,7 +187,7 @@ class Engine:
         def feedback() -> Metrics:
             hp = jax.tree.map(lambda x: x[0], hps)
             train = self._agent.init(root_key(0), hp)
-            ring = ring_lib.empty(1, *self._sizes[1:])
+            ring = rings.empty(self._replay.storage, 1, *self._sizes[1:])
             batch = sample(ring, root_key(0), hp.discount, self._replay)
             clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0))
             return self._agent.update(hp, train, {"train": batch}, clock)[1].metrics
@@ -226,7 +226,7 @@ class Engine:
     ) -> EngineState:
         episode_end = transition.terminated | transition.truncated
         train = jax.vmap(self._agent.observe)(hp, state.train, transition, episode_end)
-        replay = jax.vmap(ring_lib.insert)(state.replay, transition)
+        replay = jax.vmap(rings.insert)(state.replay, transition)
         state = state._replace(train=train, replay=replay)
         if num_updates == 0:
             return state
@@ -281,10 +281,10 @@ class Engine:
         return state._replace(train=jax.lax.map(one, (hp, state.train)))
 
 
-def _read_rows(rows: Transition, start: Array) -> Transition:
-    capacity = rows.reward.shape[1]
+def _read_rows(replay: rings.AnyRing, start: Array) -> Transition:
+    capacity = replay.rows.reward.shape[1]
     index = (start + jnp.arange(_BLOCK)) % capacity
-    return jax.tree.map(lambda field: field[:, index], rows)
+    return jax.vmap(rings.read, in_axes=(0, None))(replay, index)
 
 
 def _copy_policy(train: TrainState) -> TrainState:

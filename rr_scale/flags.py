@@ -30,6 +30,7 @@ _PATHS = {
     **{name: name for name in _SAME_NAME.split()},
     "batch_size": "replay.batch_size",
     "replay_buffer_size": "replay.capacity",
+    "replay_storage": "replay.storage",
 }
 _RESET_PATHS = {"reset_interval": "resets.0.interval", "reset_unit": "resets.0.unit"}
 _OTHER_HELP = {

@@ -107,7 +107,9 @@ def share_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets trainers of equal agents share an engine, which holds no state: compiled once."""
 
     def shared_agent(config: RunConfig, *sizes: int) -> Any:
-        free = {name: getattr(RunConfig(), name) for name in configure.free_fields(config)}
+        # The storage of replay is free too, but the engine, which shares the agent, is built on it.
+        names = configure.free_fields(config).keys() & vars(config).keys()
+        free = {name: getattr(RunConfig(), name) for name in names}
         return _agent(dataclasses.replace(config, **free, **_NOT_THE_AGENT), *sizes)
 
     monkeypatch.setattr(assembly, "make_agent", shared_agent)

@@ -114,6 +114,7 @@ def test_every_short_name_sets_its_path(name: str) -> None:
     path = {**flags._PATHS, **flags._RESET_PATHS}[name]
     now = configure.flatten(RunConfig())[path]
     words = {"resume": "must", "nan_policy": "stop", "reset_unit": "env_steps"}
+    words["replay_storage"] = "compact"
     if isinstance(now, bool):
         line, wanted = (f"--no{name}" if now else f"--{name}"), not now
     elif isinstance(now, str):

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from rr_scale.replay.ring import Ring
+from rr_scale.replay.rings import AnyRing
 from rr_scale.types import Array
 
 
@@ -33,12 +33,15 @@ class LaneField:
         return self.array[self.lane, index]
 
 
-def lane_view(rings: Ring, lane: Array) -> Ring:
-    """The ring of one lane, for reading; its rows are `LaneField`.
+def lane_view(replay: AnyRing, lane: Array) -> AnyRing:
+    """The ring of one lane, for reading; all but its scalars are `LaneField`.
 
     Args:
-      rings: all lanes, every leaf [L, ...].
+      replay: all lanes, every leaf [L, ...].
       lane: [] int32.
     """
-    rows = jax.tree.map(lambda field: LaneField(field, lane), rings.rows)
-    return Ring(rows, rings.cursor[lane], rings.size[lane])
+
+    def view(field: Array) -> Any:
+        return field[lane] if field.ndim == 1 else LaneField(field, lane)
+
+    return jax.tree.map(view, replay)

@@ -7,7 +7,7 @@ the same at any capacity, and in place when the ring is donated.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,11 +36,6 @@ def empty(capacity: int, observation_size: int, action_size: int) -> Ring:
     return Ring(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
 
-def bytes_per_row(observation_size: int, action_size: int) -> int:
-    """Device bytes of one stored transition."""
-    return 4 * (2 * observation_size + action_size + 1) + 2
-
-
 def insert(ring: Ring, transition: Transition) -> Ring:
     """Writes one row at the cursor, over the oldest one when full."""
     capacity = ring.rows.reward.shape[0]
@@ -49,7 +44,22 @@ def insert(ring: Ring, transition: Transition) -> Ring:
     return Ring(rows, cursor, jnp.minimum(ring.size + 1, capacity))
 
 
-def by_age(ring: Ring, age: Array) -> Array:
-    """Row index of the `age`-th oldest row; 0 is the oldest."""
+def by_age(ring: Any, age: Array) -> Array:
+    """Row index of the `age`-th oldest row of any kind of ring; 0 is the oldest."""
     capacity = ring.rows.reward.shape[0]
     return (ring.cursor - ring.size + age) % capacity
+
+
+def observation(ring: Ring, index: Array) -> Array:
+    """Observations [..., O] of the rows at `index` [...]."""
+    return ring.rows.observation[index]
+
+
+def next_observation(ring: Ring, index: Array) -> Array:
+    """Observations [..., O] that followed the rows at `index` [...]."""
+    return ring.rows.next_observation[index]
+
+
+def read(ring: Ring, index: Array) -> Transition:
+    """The rows at `index` [...], in full."""
+    return jax.tree.map(lambda field: field[index], ring.rows)

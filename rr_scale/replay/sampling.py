@@ -7,11 +7,12 @@ import jax.numpy as jnp
 
 from rr_scale.config import ReplayConfig
 from rr_scale.core.returns import n_step_window
-from rr_scale.replay.ring import Ring, by_age
+from rr_scale.replay.ring import by_age
+from rr_scale.replay.rings import AnyRing, next_observation, observation
 from rr_scale.types import Array, Batch
 
 
-def sample(ring: Ring, key: Array, gamma: Array, config: ReplayConfig) -> Batch:
+def sample(ring: AnyRing, key: Array, gamma: Array, config: ReplayConfig) -> Batch:
     """Draws transitions with replacement; n-step windows never cross the cursor.
 
     Args:
@@ -48,10 +49,10 @@ def sample(ring: Ring, key: Array, gamma: Array, config: ReplayConfig) -> Batch:
     if not config.bootstrap_on_truncation:
         discount = jnp.where(truncated, 0.0, discount)
     return Batch(
-        observation=rows.observation[first],
+        observation=observation(ring, first),
         action=rows.action[first],
         reward=reward,
         discount=discount,
-        next_observation=rows.next_observation[last],
+        next_observation=next_observation(ring, last),
         weight=jnp.ones(config.batch_size),
     )

@@ -12,8 +12,7 @@ import jax
 import numpy as np
 
 from rr_scale.engine import Engine, EngineState
-from rr_scale.replay.ring import Ring
-from rr_scale.types import Transition
+from rr_scale.replay import rings
 
 
 def to_saved(engine: Engine, state: EngineState) -> Any:
@@ -23,10 +22,7 @@ def to_saved(engine: Engine, state: EngineState) -> Any:
 
 def saved_shapes(engine: Engine, seeds: list[int]) -> Any:
     """What `to_saved` would give, as shapes and dtypes."""
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((engine.num_lanes, *leaf.shape[1:]), leaf.dtype),
-        jax.eval_shape(_plain, engine.shapes(seeds)),
-    )
+    return _lanes(engine, jax.eval_shape(_plain, engine.shapes(seeds)))
 
 
 def _plain(state: EngineState) -> EngineState:
@@ -56,22 +52,13 @@ def from_saved(
     # Only transfers: a jnp function here would be a program that a fresh run does not compile.
     state = engine.placement.to_device(saved)
     root = jax.random.wrap_key_data(state.train.root, impl="threefry2x32")
-    ring = _fill(engine, engine.shapes(seeds).replay, rows, first_row, total_rows)
+    like = _lanes(engine, engine.shapes(seeds).replay)
+    ring = rings.refill(like, rows, first_row, total_rows, engine.placement.to_device)
     return state._replace(train=state.train._replace(root=root), replay=ring)
 
 
-def _fill(
-    engine: Engine, like: Ring, rows: dict[str, np.ndarray], first_row: int, total_rows: int
-) -> Ring:
-    num_lanes, capacity = engine.num_lanes, like.rows.reward.shape[1]
-    index = np.arange(first_row, total_rows) % capacity
-    fields = {}
-    for name, shape in like.rows._asdict().items():
-        field = np.zeros((num_lanes, *shape.shape[1:]), shape.dtype)
-        if len(index):
-            # Popped, so that host memory holds the ring once and not twice.
-            field[:, index] = rows.pop(name)
-        fields[name] = engine.placement.to_device(field)
-    cursor = np.full(num_lanes, total_rows % capacity, np.int32)
-    size = np.full(num_lanes, min(total_rows, capacity), np.int32)
-    return Ring(Transition(**fields), *engine.placement.to_device((cursor, size)))
+def _lanes(engine: Engine, shapes: Any) -> Any:
+    """Without the copies that fill up the devices."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((engine.num_lanes, *leaf.shape[1:]), leaf.dtype), shapes
+    )
