@@ -7,6 +7,7 @@ depends on another's.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from rr_scale.engine import Engine
 from rr_scale.envs import suites
 from rr_scale.envs.pool import Pool
 from rr_scale.envs.spec import EnvSpec
-from rr_scale.rng import Role, episode_seed
+from rr_scale.seeds import Role, episode_seed
 from rr_scale.train import snapshot
 from rr_scale.train.budget import ring_capacity
 from rr_scale.train.checkpoint import CheckpointStore
@@ -71,14 +72,16 @@ class Trainer:
             spec.observation_size,
             spec.action_size,
         )
+        # Not a closure: workers get it by the names of its parts.
+        make_env = functools.partial(suites.make, config.env_name, config.action_repeat)
         self._pool = Pool(
-            self._make_env,
+            make_env,
             self._seeds,
             lambda seed, episode: episode_seed(seed, Role.TRAIN, 0, episode),
             config.env_workers,
         )
         self._evaluator = Evaluator(
-            self._make_env, self._seeds, config.eval_episodes, config.eval_envs
+            make_env, self._seeds, config.eval_episodes, config.eval_envs, config.env_workers
         )
         self._health = Health(config.nan_policy, self._seeds)
         self._policies = PolicyKeeper(len(lanes), spec.observation_size, spec.action_size)
@@ -153,9 +156,6 @@ class Trainer:
         for part in (self._progress, self._outputs, self._evaluator, self._pool):
             if part is not None:
                 part.close()
-
-    def _make_env(self) -> Any:
-        return suites.make(self._config.env_name, self._config.action_repeat)
 
     def _clock(self, env_step: int) -> Clock:
         # Fixed dtypes: a Python int would be weakly typed and compile again.
