@@ -250,7 +250,9 @@ class RunConfig:
     eval_interval: int = setting(5_000, "env steps between evaluations", low=1)
     eval_episodes: int = setting(10, "deterministic episodes per evaluation and lane", low=1)
     eval_envs: int = setting(32, "simulators kept for evaluation, at most", low=1, free=True)
-    env_workers: int = setting(0, "threads stepping environments (0: one by one)", low=0, free=True)
+    env_workers: int = setting(
+        0, "processes stepping environments (0: one by one)", low=0, free=True
+    )
     background_eval: bool = setting(
         True, "evaluate beside training; the numbers are the same", free=True
     )

@@ -4,6 +4,7 @@ Every random number of a lane is `fold_in(fold_in(root, stream), counter)`. No
 generator has a position that something could advance: evaluating more often,
 logging, scanning in other chunks or training other lanes beside this one
 cannot change what a lane draws, and a checkpoint needs no generator state.
+The seeds of simulators, on the host, follow the same rule: `seeds.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import enum
 
 import jax
-import numpy as np
 
 from rr_scale.types import Array
 
@@ -27,13 +27,6 @@ class Stream(enum.IntEnum):
     RESET = 5  # counter: how many resets happened before
 
 
-class Role(enum.IntEnum):
-    """Host-side uses: which family of episodes a simulator seed belongs to."""
-
-    TRAIN = 0
-    EVALUATE = 1
-
-
 def root_key(seed: int) -> Array:
     """The key a lane's whole randomness hangs on.
 
@@ -46,17 +39,3 @@ def root_key(seed: int) -> Array:
 def stream_key(root: Array, stream: Stream, counter: Array | int) -> Array:
     """The key for one use: `fold_in(fold_in(root, stream), counter)`."""
     return jax.random.fold_in(jax.random.fold_in(root, int(stream)), counter)
-
-
-def episode_seed(lane_seed: int, role: Role, *counters: int) -> int:
-    """The simulator seed of one episode, in [0, 2**32).
-
-    Args:
-      lane_seed: seed of the lane.
-      role: training or evaluation.
-      *counters: (env index, episode index) in training; (env step of the
-        evaluation, episode index) in evaluation. Always the same number of
-        them per role.
-    """
-    sequence = np.random.SeedSequence([lane_seed, int(role), *counters])
-    return int(sequence.generate_state(1, np.uint32)[0])

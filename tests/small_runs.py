@@ -20,10 +20,11 @@ from rr_scale.analysis.load import Row, read_results
 from rr_scale.config import RunConfig
 from rr_scale.engine import Engine
 from rr_scale.envs import suites
-from rr_scale.envs.probes import Probe
+from rr_scale.envs.probes import PROBES
 from rr_scale.presets import preset
 from rr_scale.train import assembly, loop, snapshot
 from rr_scale.train.checkpoint import CheckpointStore, Restored
+from stand_ins import Walk, make_walk
 
 _TINY: dict[str, Any] = {
     "env_name": "probe-target",
@@ -60,28 +61,6 @@ _NOT_THE_AGENT: dict[str, Any] = {
 }
 
 
-class Walk(Probe):
-    """Steps along a line, whose reward is to stay near 0; cut after 7 of them.
-
-    Unlike in the probes proper, what is observed depends on the actions.
-    """
-
-    name = "probe-walk"
-    observation_size = 2
-    horizon = 7
-    terminates = False
-
-    def begin(self, seed: int) -> None:
-        self.place = np.random.default_rng(seed).uniform(-1, 1)
-
-    def observe(self) -> list[float]:
-        return [self.place, self.elapsed / self.horizon]
-
-    def reward(self, action: np.ndarray) -> float:
-        self.place += 0.3 * float(action[0])
-        return -abs(self.place)
-
-
 class Interrupted(Exception):
     """Stands for a crash."""
 
@@ -114,6 +93,13 @@ def share_engines(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(assembly, "make_agent", shared_agent)
     monkeypatch.setattr(assembly, "Engine", lambda agent, hps, *rest: _engine(agent, *hps, rest))
+
+
+def make_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets runs be on `Walk`, and on nothing else."""
+    monkeypatch.setitem(PROBES, Walk.name, Walk)
+    # Worker processes have the probes that there are, but import this function.
+    monkeypatch.setattr(suites, "make", make_walk)
 
 
 @functools.cache

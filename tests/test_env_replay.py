@@ -1,4 +1,6 @@
-"""The pool: lanes, seeds, threads, and restoring by replaying actions."""
+"""The pool: lanes, seeds, worker processes, and restoring by replaying actions."""
+
+import functools
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from rr_scale.envs import suites
 from rr_scale.envs.pool import Episode, Pool
 from rr_scale.errors import UserError
+from stand_ins import make_used
 
 GYMNASIUM = ("Ant-v5", "Hopper-v5", "Humanoid-v5", "Pendulum-v1")
 SIMULATED = [name for name in suites.known_names() if "-v" not in name and "probe" not in name]
@@ -19,15 +22,7 @@ def seed_of(lane_seed, episode):
 def make_pool(name, lane_seeds=(1, 2), workers=0, used=False):
     """A pool; `used` gives its simulators other episodes to forget first."""
 
-    def make_env():
-        environment = suites.make(name)
-        if used:
-            for seed in (77, 78):
-                environment.reset(seed)
-                for action in random_actions(environment.spec, 3, 1, seed):
-                    environment.step(action[0])
-        return environment
-
+    make_env = functools.partial(make_used if used else suites.make, name)
     return Pool(make_env, lane_seeds, seed_of, workers)
 
 
@@ -155,27 +150,39 @@ def test_finished_episodes_report_return_length_and_success_of_the_real_simulato
     assert len(finished) >= 3
 
 
-@pytest.mark.parametrize("name", ["Hopper-v5", "cheetah-run", "probe-observation"])
-@pytest.mark.parametrize("workers", [2, 7])
-def test_threads_give_the_same_results_as_one_after_another(name, workers):
-    plain, threaded = make_pool(name, (1, 2, 3)), make_pool(name, (1, 2, 3), workers)
-    assert plain.reset().tobytes() == threaded.reset().tobytes()
-    for actions in random_actions(plain.spec, 60, 3):
-        assert_same(plain.step(actions), threaded.step(actions))
-    snapshot = threaded.snapshot()
+@pytest.mark.parametrize(
+    ("name", "workers"), [("Hopper-v5", 2), ("cheetah-run", 7), ("probe-observation", 1)]
+)
+def test_workers_give_the_same_results_as_one_after_another(name, workers):
+    seeds = (1, 2, 3)
+    plain, parallel = make_pool(name, seeds), make_pool(name, seeds, workers)
+    assert plain.spec == parallel.spec
+    assert plain.reset().tobytes() == parallel.reset().tobytes()
+    actions = random_actions(plain.spec, 80, 3)
+    for action in actions[:60]:
+        assert_same(plain.step(action), parallel.step(action))
+    for pool in (plain, parallel):
+        pool.freeze(1)
+    for action in actions[60:70]:
+        assert_same(plain.step(action), parallel.step(action))
+    snapshot = parallel.snapshot()
     for key, value in plain.snapshot().items():
+        assert value.dtype == snapshot[key].dtype
         assert value.tobytes() == snapshot[key].tobytes()
-    again = make_pool(name, (1, 2, 3), workers)
+    again = make_pool(name, seeds, workers, used=True)
     assert again.restore(snapshot).tobytes() == snapshot["observation"].tobytes()
-    for pool in (plain, threaded, again):
+    for action in actions[70:]:
+        assert_same(plain.step(action), again.step(action))
+    for pool in (plain, parallel, again):
         pool.close()
 
 
-def test_an_error_in_a_thread_is_raised():
-    pool = make_pool("cheetah-run", workers=2)
-    pool.reset()
-    with pytest.raises(ValueError):
-        pool.step(np.zeros((2, 5), np.float32))
+def test_workers_notice_a_snapshot_that_is_not_reproduced():
+    pool = make_pool("probe-termination", (1, 2), workers=2)
+    snapshot = half_way()
+    snapshot["observation"][1] = 9
+    with pytest.raises(UserError, match="does not reproduce episode 0 of lane 1"):
+        pool.restore(snapshot)
     pool.close()
 
 

@@ -24,7 +24,7 @@ from rr_scale.analysis.load import Row, read_results
 from rr_scale.config import RunConfig
 from rr_scale.envs.probes import NotANumber
 from rr_scale.errors import LaneFailure
-from rr_scale.rng import Role, episode_seed
+from rr_scale.seeds import Role, episode_seed
 from rr_scale.train import loop
 from small_runs import (
     arguments,

@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "durable": {"errors"},
     "types": {"errors"},
     "config": {"errors", "types"},
+    "seeds": set(),
     "rng": {"errors", "types", "config"},
     "clock": {"errors", "types", "config"},
     "presets": {"errors", "config"},
@@ -42,11 +43,13 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "normalize": NETWORKS,
     "agents": AGENTS,
     "replay": NETWORKS | {"durable"},
-    # Without rng, which imports jax: episode seeds are handed to environments.
-    "envs": {"errors", "types", "config", "clock"},
+    # Without rng, which imports jax.
+    "envs": {"errors", "types", "config", "clock", "seeds"},
     "placement": BASE,
     "engine": ENGINE | {"placement"},
-    "train": ENGINE | SETTINGS | {"engine", "placement", "envs", "durable", "platform", "runfile"},
+    "train": ENGINE
+    | SETTINGS
+    | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
     "analysis": {"errors", "types", "config"},
     # The two that tie training and analysis together.
     "session": ANYTHING,
@@ -201,7 +204,16 @@ def test_files_stay_small(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["rr_scale", "rr_scale.cli", "rr_scale.runfile", "rr_scale.envs.suites", "rr_scale.analysis"],
+    [
+        "rr_scale",
+        "rr_scale.cli",
+        "rr_scale.runfile",
+        "rr_scale.seeds",
+        "rr_scale.envs.suites",
+        "rr_scale.envs.pool",
+        "rr_scale.envs.exchange",
+        "rr_scale.analysis",
+    ],
 )
 def test_importing_does_not_start_jax(module: str) -> None:
     program = f"import {module}, sys; print([m for m in {sorted(HEAVY)} if m in sys.modules])"

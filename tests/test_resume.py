@@ -18,21 +18,21 @@ import pytest
 
 from rr_scale import run
 from rr_scale.config import ResetRule, RunConfig, Variant
-from rr_scale.envs.probes import PROBES
 from rr_scale.errors import CheckpointError, UserError
 from rr_scale.train import loop, outputs
 from rr_scale.train.lock import RunLock
 from small_runs import (
     Interrupted,
-    Walk,
     all_files,
     checkpoint_steps,
     dying,
     exact_files,
     last_checkpoint,
+    make_walks,
     share_engines,
     tiny,
 )
+from stand_ins import Walk
 
 # Checkpoints at 50, 100, 150 and the end; the ring wraps after 70 rows.
 SETTINGS: dict[str, Any] = {
@@ -56,7 +56,7 @@ def _prepared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prepare(patch: pytest.MonkeyPatch) -> None:
     share_engines(patch)
-    patch.setitem(PROBES, Walk.name, Walk)
+    make_walks(patch)
 
 
 def configured(folder: Path, name: str = "sac", **settings: Any) -> RunConfig:

@@ -8,12 +8,12 @@ simulator state is ever stored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
-from rr_scale.envs.spec import Environment, Step
+from rr_scale.envs.simulators import MakeEnv
+from rr_scale.envs.workers import open_simulators
 from rr_scale.errors import UserError
 
 Snapshot = dict[str, np.ndarray]
@@ -56,58 +56,76 @@ class Pool:
       make_env: builds an environment; called once per lane.
       lane_seeds: the seed of each lane [S].
       seed_of: (lane seed, episode index) -> simulator seed in [0, 2**32).
-      workers: threads that step lanes side by side; 0 steps them one after
-        another. The results are the same.
+      workers: processes that step lanes side by side; 0 steps them one after
+        another. The results are the same. See `workers.WorkerSimulators` for
+        what it asks of `make_env`.
+
+    Raises:
+      UserError: as `make_env`, or a worker did not start.
     """
 
     def __init__(
         self,
-        make_env: Callable[[], Environment],
+        make_env: MakeEnv,
         lane_seeds: Sequence[int],
         seed_of: Callable[[int, int], int],
         workers: int = 0,
     ):
-        self._lanes = [
-            _Lane(index, make_env(), seed, seed_of) for index, seed in enumerate(lane_seeds)
-        ]
-        self.spec = self._lanes[0].environment.spec
-        # A thread gets a fixed share of the lanes: handing over single lanes
-        # would cost about as much as a small simulator's step.
-        workers = min(workers, len(self._lanes))
-        self._shares = [self._lanes[first::workers] for first in range(workers)]
-        self._executor = ThreadPoolExecutor(workers) if workers > 0 else None
+        self._seeds = list(lane_seeds)
+        self._seed_of = seed_of
+        self._simulators = open_simulators(make_env, workers, len(self._seeds))
+        self.spec = self._simulators.spec
+        lanes = len(self._seeds)
+        self._observation = np.zeros((lanes, self.spec.observation_size), np.float32)
+        self._episode = np.zeros(lanes, np.int64)
+        self._return = np.zeros(lanes)
+        self._frozen = np.zeros(lanes, bool)
+        # Since the reset; empty if frozen.
+        self._actions: list[list[np.ndarray]] = [[] for _ in self._seeds]
 
     def reset(self) -> np.ndarray:
         """Starts episode 0 of every lane; the first observations [S, O] float32."""
-        self._for_each(lambda lane: lane.start(0))
-        return self._observations()
+        self._frozen[:] = False
+        self._start(range(len(self._seeds)), [0] * len(self._seeds))
+        return self._observation.copy()
 
     def step(self, actions: np.ndarray) -> PoolStep:
         """Steps every lane by its row of `actions` [S, A] float32, in [-1, 1].
 
         Where an episode ends, the lane's next one is started. A frozen lane
         returns its last observation with reward 0, and does not end.
+
+        Raises:
+          UserError: a worker died.
+          RuntimeError: a simulator failed in a worker.
         """
-        actions = np.array(actions, np.float32)  # a copy: the rows are kept
-        steps: list[Step] = [None] * len(self._lanes)  # type: ignore[list-item]
-        finished: list[Episode | None] = [None] * len(self._lanes)
-
-        def advance(lane: _Lane) -> None:
-            steps[lane.index], finished[lane.index] = lane.step(actions[lane.index])
-
-        self._for_each(advance)
+        lanes = np.flatnonzero(~self._frozen)
+        steps = self._take(lanes, np.array(actions, np.float32))
+        reward = np.zeros(len(self._seeds), np.float32)
+        terminated, truncated = np.zeros((2, len(self._seeds)), bool)
+        reward[lanes] = steps["reward"]
+        terminated[lanes], truncated[lanes] = steps["terminated"], steps["truncated"]
+        next_observation = self._observation.copy()
+        ended = np.flatnonzero(terminated | truncated).tolist()
+        success = dict(zip(lanes.tolist(), steps["success"].tolist(), strict=True))
+        finished = [
+            Episode(
+                lane,
+                float(self._return[lane]),
+                len(self._actions[lane]),
+                None if np.isnan(success[lane]) else bool(success[lane]),
+            )
+            for lane in ended
+        ]
+        self._start(ended, (self._episode[ended] + 1).tolist())
         return PoolStep(
-            next_observation=np.stack([step.observation for step in steps]),
-            reward=np.array([step.reward for step in steps], np.float32),
-            terminated=np.array([step.terminated for step in steps], bool),
-            truncated=np.array([step.truncated for step in steps], bool),
-            observation=self._observations(),
-            finished=[episode for episode in finished if episode is not None],
+            next_observation, reward, terminated, truncated, self._observation.copy(), finished
         )
 
     def freeze(self, lane: int) -> None:
         """Steps the lane of this index no more; its running episode is forgotten."""
-        self._lanes[lane].freeze()
+        self._frozen[lane] = True
+        self._actions[lane] = []
 
     def snapshot(self) -> Snapshot:
         """All that `restore` needs.
@@ -119,13 +137,13 @@ class Pool:
           observation: what to act on next [S, O] float32.
           frozen: [S] bool.
         """
-        taken = [action for lane in self._lanes for action in lane.actions]
+        taken = [action for actions in self._actions for action in actions]
         return {
-            "episode": np.array([lane.episode for lane in self._lanes], np.int64),
-            "steps": np.array([len(lane.actions) for lane in self._lanes], np.int64),
+            "episode": self._episode.copy(),
+            "steps": np.array([len(actions) for actions in self._actions], np.int64),
             "actions": np.array(taken, np.float32).reshape(-1, self.spec.action_size),
-            "observation": self._observations(),
-            "frozen": np.array([lane.frozen for lane in self._lanes], bool),
+            "observation": self._observation.copy(),
+            "frozen": self._frozen.copy(),
         }
 
     def restore(self, snapshot: Snapshot) -> np.ndarray:
@@ -138,103 +156,67 @@ class Pool:
           UserError: the snapshot is of other lanes or another task, or the
             simulator does not reproduce its observations bit for bit.
         """
-        saved = snapshot["observation"]
-        if saved.shape != (len(self._lanes), self.spec.observation_size):
+        saved, steps = snapshot["observation"], snapshot["steps"]
+        if saved.shape != self._observation.shape:
             raise UserError(
                 f"the saved environments have observations {list(saved.shape)}, these have "
-                f"{[len(self._lanes), self.spec.observation_size]}"
+                f"{list(self._observation.shape)}"
             )
-        ends = np.cumsum(snapshot["steps"])
-
-        def replay(lane: _Lane) -> None:
-            at = lane.index
-            if snapshot["frozen"][at]:
-                lane.episode, lane.observation = int(snapshot["episode"][at]), saved[at].copy()
-                lane.freeze()
-            else:
-                actions = snapshot["actions"][ends[at] - snapshot["steps"][at] : ends[at]]
-                lane.replay(int(snapshot["episode"][at]), actions, saved[at])
-
-        self._for_each(replay)
-        return self._observations()
+        self._frozen = snapshot["frozen"].astype(bool)
+        self._episode = snapshot["episode"].astype(np.int64)
+        running = np.flatnonzero(~self._frozen)
+        self._start(running.tolist(), self._episode[running].tolist())
+        for lane in np.flatnonzero(self._frozen):
+            self._observation[lane] = saved[lane]
+            self.freeze(lane)
+        first = np.cumsum(steps) - steps
+        # All lanes by one decision at a time, so that workers replay side by side.
+        for decision in range(steps[running].max(initial=0)):
+            lanes = running[steps[running] > decision]
+            actions = np.zeros((len(self._seeds), self.spec.action_size), np.float32)
+            actions[lanes] = snapshot["actions"][first[lanes] + decision]
+            taken = self._take(lanes, actions)
+            over = taken["terminated"] | taken["truncated"]
+            if over.any():
+                raise self._not_reproduced(int(lanes[over][0]), steps)
+        for lane in running.tolist():
+            if self._observation[lane].tobytes() != saved[lane].tobytes():
+                raise self._not_reproduced(lane, steps)
+        return self._observation.copy()
 
     def close(self) -> None:
-        """Ends the threads and frees the simulators."""
-        if self._executor is not None:
-            self._executor.shutdown()
-        for lane in self._lanes:
-            lane.environment.close()
+        """Frees the simulators, and ends the workers."""
+        self._simulators.close()
 
-    def _observations(self) -> np.ndarray:
-        return np.stack([lane.observation for lane in self._lanes])
+    def _start(self, lanes: Sequence[int], episodes: Sequence[int]) -> None:
+        """Resets the simulators of `lanes` with the seeds of `episodes`."""
+        if not lanes:
+            return
+        seeds = [
+            self._seed_of(self._seeds[lane], episode)
+            for lane, episode in zip(lanes, episodes, strict=True)
+        ]
+        self._observation[lanes] = self._simulators.reset(lanes, seeds)
+        self._episode[lanes], self._return[lanes] = episodes, 0.0
+        for lane in lanes:
+            self._actions[lane] = []
 
-    def _for_each(self, work: Callable[[_Lane], None]) -> None:
-        """Applies `work` to every lane, in threads if there are any."""
+    def _take(self, lanes: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Gives `lanes` their rows of `actions` [S, A], whose owner it becomes.
 
-        def work_through(share: list[_Lane]) -> None:
-            for lane in share:
-                work(lane)
+        Returns:
+          What follows, as `Simulators.step` returns it.
+        """
+        steps = self._simulators.step(lanes.tolist(), actions[lanes])
+        self._observation[lanes] = steps["observation"]
+        self._return[lanes] += steps["reward"]
+        for lane in lanes.tolist():
+            self._actions[lane].append(actions[lane])
+        return steps
 
-        if self._executor is None:
-            work_through(self._lanes)
-        else:
-            list(self._executor.map(work_through, self._shares))
-
-
-class _Lane:
-    """The environment of one lane and what has happened in its running episode."""
-
-    def __init__(
-        self, index: int, environment: Environment, seed: int, seed_of: Callable[[int, int], int]
-    ):
-        self.index = index
-        self.environment = environment
-        self._seed = seed
-        self._seed_of = seed_of
-
-    def start(self, episode: int) -> None:
-        """Resets the simulator with the seed of `episode`."""
-        self.episode = episode
-        self.frozen = False
-        self.actions: list[np.ndarray] = []
-        self._return = 0.0
-        self.observation = self.environment.reset(self._seed_of(self._seed, episode))
-
-    def step(self, action: np.ndarray) -> tuple[Step, Episode | None]:
-        """Takes `action` [A], and starts the next episode if this one ended."""
-        if self.frozen:
-            return Step(self.observation, 0.0, False, False, None), None
-        step = self._take(action)
-        if not (step.terminated or step.truncated):
-            return step, None
-        finished = Episode(self.index, self._return, len(self.actions), step.success)
-        self.start(self.episode + 1)
-        return step, finished
-
-    def replay(self, episode: int, actions: np.ndarray, observation: np.ndarray) -> None:
-        """Repeats `actions` [T, A] in `episode`, which must lead to `observation` [O]."""
-        self.start(episode)
-        ended = False
-        for action in actions:
-            step = self._take(action)
-            ended = ended or step.terminated or step.truncated
-            if ended:
-                break
-        if ended or self.observation.tobytes() != observation.tobytes():
-            raise UserError(
-                f"the simulator does not reproduce episode {episode} of lane {self.index} "
-                f"(seed {self._seed}, {self.environment.spec.name}, {len(actions)} steps): "
-                "is it another version, or another machine?"
-            )
-
-    def freeze(self) -> None:
-        """Stops here for ever."""
-        self.frozen = True
-        self.actions = []
-
-    def _take(self, action: np.ndarray) -> Step:
-        step = self.environment.step(action)
-        self.actions.append(action)
-        self._return += step.reward
-        self.observation = step.observation
-        return step
+    def _not_reproduced(self, lane: int, steps: np.ndarray) -> UserError:
+        return UserError(
+            f"the simulator does not reproduce episode {self._episode[lane]} of lane {lane} "
+            f"(seed {self._seeds[lane]}, {self.spec.name}, {steps[lane]} steps): "
+            "is it another version, or another machine?"
+        )

@@ -12,7 +12,7 @@ from rr_scale.envs import suites
 from rr_scale.envs.pool import Pool
 from rr_scale.envs.spec import EnvSpec
 from rr_scale.placement import placed
-from rr_scale.rng import Role, episode_seed
+from rr_scale.seeds import Role, episode_seed
 from rr_scale.train.budget import ring_capacity
 from rr_scale.train.evaluate import Evaluator
 from rr_scale.types import Lane
@@ -49,10 +49,13 @@ def assemble(
         *sizes,
         placed(len(lanes), config.lanes_per_group, config.devices),
     )
+    # Not a closure: workers get it by the names of its parts.
     make_env = partial(suites.make, config.env_name, config.action_repeat)
     seeds = [lane.seed for lane in lanes]
     pool = Pool(make_env, seeds, _training_seed, config.env_workers)
-    evaluator = Evaluator(make_env, seeds, config.eval_episodes, config.eval_envs)
+    evaluator = Evaluator(
+        make_env, seeds, config.eval_episodes, config.eval_envs, config.env_workers
+    )
     return Machinery(engine, pool, evaluator)
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rr_scale.envs.spec import Environment
-from rr_scale.rng import Role, episode_seed
+from rr_scale.envs.simulators import MakeEnv, Simulators
+from rr_scale.envs.workers import open_simulators
+from rr_scale.seeds import Role, episode_seed
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations [S, E, O] -> deterministic actions [S, E, A]."""
@@ -27,20 +28,25 @@ class Evaluator:
       lane_seeds: seed of each lane [S].
       episodes: E, per lane and evaluation.
       max_envs: simulators kept at most; any number gives the same returns.
+      workers: processes, of its own, that step them side by side; 0 steps them
+        one after another. Started at the first evaluation. See
+        `workers.WorkerSimulators` for what it asks of `make_env`.
     """
 
     def __init__(
         self,
-        make_env: Callable[[], Environment],
+        make_env: MakeEnv,
         lane_seeds: Sequence[int],
         episodes: int,
         max_envs: int,
+        workers: int = 0,
     ):
         self._make_env = make_env
         self._seeds = list(lane_seeds)
         self._episodes = episodes
         self._max_envs = max_envs
-        self._envs: list[Environment] = []
+        self._workers = workers
+        self._simulators: Simulators | None = None
 
     def run(
         self, act: Act, env_step: int, skipped: Sequence[bool]
@@ -65,54 +71,53 @@ class Evaluator:
         )
         if not waiting:
             return [None] * len(self._seeds)
-        while len(self._envs) < min(self._max_envs, len(waiting)):
-            self._envs.append(self._make_env())
-        size = self._envs[0].spec.observation_size
+        count = min(self._max_envs, len(waiting))
+        if self._simulators is None:
+            self._simulators = open_simulators(self._make_env, self._workers, count)
+        simulators = self._simulators
         shape = (len(self._seeds), self._episodes)
         returns, lengths = np.zeros(shape), np.zeros(shape)
         successes = np.full(shape, np.nan)
-        observation = np.zeros((*shape, size), np.float32)
+        observation = np.zeros((*shape, simulators.spec.observation_size), np.float32)
+        jobs = np.zeros((count, 2), int)  # lane and episode of each simulator
 
-        def begin(env: Environment) -> tuple[Environment, int, int] | None:
-            if not waiting:
-                return None
-            lane, episode = waiting.popleft()
-            seed = episode_seed(self._seeds[lane], Role.EVALUATE, env_step, episode)
-            observation[lane, episode] = env.reset(seed)
-            return env, lane, episode
+        def begin(free: Sequence[int]) -> list[int]:
+            """Starts waiting episodes in free simulators; those that got one."""
+            begun = list(free[: len(waiting)])
+            if begun:
+                jobs[begun] = [waiting.popleft() for _ in begun]
+                seeds = [
+                    episode_seed(self._seeds[lane], Role.EVALUATE, env_step, episode)
+                    for lane, episode in jobs[begun].tolist()
+                ]
+                observation[tuple(jobs[begun].T)] = simulators.reset(begun, seeds)
+            return begun
 
-        running = [job for job in map(begin, self._envs) if job]
+        running = begin(range(count))
         while running:
             action = act(observation)
             # A diverged policy must not stop the simulator, but its return is
             # not that of the zero action either.
             returns[~np.isfinite(action).all(axis=-1)] = np.nan
             action = np.nan_to_num(action)
-            still_running = []
-            for job in running:
-                env, lane, episode = job
-                step = env.step(action[lane, episode])
-                observation[lane, episode] = step.observation
-                returns[lane, episode] += step.reward
-                lengths[lane, episode] += 1
-                if step.terminated or step.truncated:
-                    if step.success is not None:
-                        successes[lane, episode] = step.success
-                    next_job = begin(env)
-                    if next_job:
-                        still_running.append(next_job)
-                else:
-                    still_running.append(job)
-            running = still_running
+            lane, episode = jobs[running].T
+            steps = simulators.step(running, action[lane, episode])
+            observation[lane, episode] = steps["observation"]
+            returns[lane, episode] += steps["reward"]
+            lengths[lane, episode] += 1
+            over = steps["terminated"] | steps["truncated"]
+            successes[lane[over], episode[over]] = steps["success"][over]
+            numbers = np.array(running)
+            running = numbers[~over].tolist() + begin(numbers[over].tolist())
         return [
             None if skipped[lane] else _summary(returns[lane], lengths[lane], successes[lane])
             for lane in range(len(self._seeds))
         ]
 
     def close(self) -> None:
-        """Frees the simulators."""
-        for env in self._envs:
-            env.close()
+        """Frees the simulators, and ends the workers."""
+        if self._simulators is not None:
+            self._simulators.close()
 
 
 def _summary(returns: np.ndarray, lengths: np.ndarray, successes: np.ndarray) -> dict[str, float]:
