@@ -4,13 +4,15 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d%d" % sys.version_info[:2]
 PINS := constraints/py$(VERSION).txt
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+BENCH_PINS := constraints/bench-py$(VERSION).txt
+BENCH_INSTALLED := .venv-bench/.installed
 
 # Compiled programs are kept between runs; results do not depend on it.
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 
 DEMO := runs/demo
 
-.PHONY: install demo test test-all check format kill-test clean
+.PHONY: install demo test test-all check format kill-test bench bench-install clean
 
 install: $(INSTALLED)
 
@@ -46,5 +48,20 @@ kill-test: $(INSTALLED)
 	  --max_steps 2500 --start_training 1000 --eval_interval 500 --eval_episodes 2 \
 	  --checkpoint_freq 200
 
+# Measures everything; BENCH takes flags, for instance BENCH='--quick --only limit'.
+BENCH ?= --out runs/benchmark.json
+bench: $(INSTALLED)
+	mkdir -p runs
+	$(PY) scripts/benchmark.py $(BENCH)
+
+# The library that `make bench` compares with, in an environment of its own.
+bench-install: $(BENCH_INSTALLED)
+
+$(BENCH_INSTALLED): pyproject.toml $(BENCH_PINS)
+	$(PYTHON) -m venv .venv-bench
+	PIP_CONSTRAINT=$(BENCH_PINS) .venv-bench/bin/python -m pip install --quiet \
+	  --disable-pip-version-check -e '.[bench]'
+	touch $@
+
 clean:
-	rm -rf .venv .cache build rr_scale.egg-info
+	rm -rf .venv .venv-bench .cache build rr_scale.egg-info

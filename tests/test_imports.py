@@ -85,7 +85,12 @@ CODE_IN_DATA = {
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))
-SCRIPTS = sorted([*ROOT.glob("*.py"), *(ROOT / "scripts").rglob("*.py")])
+SCRIPTS = sorted(
+    [
+        *ROOT.glob("*.py"),
+        *(path for folder in ("scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py")),
+    ]
+)
 
 
 def layer_of(path: Path) -> str:

@@ -1,0 +1,221 @@
+"""The benchmark counts operations right, refuses nonsense, and leaves no process behind."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from benchmarks.flops import flops_per_update, step_flops
+from benchmarks.options import Layout, layouts, numbers
+from benchmarks.processes import MeasurementFailed, child, environment, json_line
+from benchmarks.tables import Table, cell, render
+from benchmarks.training_run import Window, _Rows
+from helpers import tiny
+from rr_scale.agents.build import make_agent
+from rr_scale.config import RunConfig
+from rr_scale.errors import UserError
+from rr_scale.presets import preset
+from rr_scale.rng import root_key
+from rr_scale.train.logging import ResultFiles
+from rr_scale.types import Batch, Clock
+
+ROOT = Path(__file__).parents[1]
+O, A = 17, 6  # noqa: E741 - the alphabet of the package
+
+
+def benchmark(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "scripts/benchmark.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def update_program(config: RunConfig) -> tuple[Any, tuple]:
+    """`Agent.update` of one lane as a function of arrays, and the shapes of these."""
+    agent = make_agent(config, O, A)
+    size = config.replay.batch_size
+
+    def floats(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    hp = jax.tree.map(jnp.float32, config.hp)
+    state = jax.eval_shape(agent.init, root_key(0), hp)
+    rows = [floats(size, width) if width else floats(size) for width in (O, A, 0, 0, O, 0)]
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+
+    def update(hp: Any, state: Any, batch: Batch, clock: Clock) -> Any:
+        return agent.update(hp, state, {"train": batch}, clock)
+
+    return update, (hp, state, Batch(*rows), Clock(count, count, count))
+
+
+def product_flops(jaxpr: Any) -> int:
+    """Operations of all matrix products of a traced program; of a choice, the costlier side."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            outputs = math.prod(equation.outvars[0].aval.shape)
+            total += 2 * outputs * math.prod(left[axis] for axis in contracted)
+        inner = [
+            product_flops(getattr(part, "jaxpr", part))
+            for value in equation.params.values()
+            for part in (value if isinstance(value, tuple | list) else [value])
+            if hasattr(getattr(part, "jaxpr", part), "eqns")
+        ]
+        if inner:
+            total += max(inner) if equation.primitive.name == "cond" else sum(inner)
+    return total
+
+
+def test_operations_of_a_tiny_network_by_hand() -> None:
+    # O = 3, A = 2, B = 8; critic 5-4-1: 24 forward, 24 weights, 4 inputs (+20 of layer one).
+    widths = {f"agent.{part}.network.hidden": (4,) for part in ("actor", "critic")}
+    # Actor 3-4-(2+2): 28 forward, 28 weights, 16 inputs.
+    sac = tiny("sac", widths)
+    assert step_flops(sac, 3, 2) == (16 * (28 + 2 * 24 + 2 * 52), 16 * (72 + 2 * 48))
+    assert flops_per_update(sac, 3, 2) == 5568
+    # Actor 3-4-2: 20 forward, 20 weights, 8 inputs, and only every second update.
+    td3 = tiny("td3", widths)
+    assert flops_per_update(td3, 3, 2) == 16 * (20 + 48 + 104) + 16 * (48 + 96) / 2
+
+
+@pytest.mark.parametrize("name", ["sr_sac", "td3", "ddpg"])
+def test_operations_are_those_of_the_products_in_the_program(name: str) -> None:
+    config = preset(name)
+    update, shapes = update_program(config)
+    traced = jax.make_jaxpr(update)(*shapes)
+    assert product_flops(traced.jaxpr) == sum(step_flops(config, O, A))
+
+
+def test_the_compiler_counts_little_beside_the_products() -> None:
+    config = preset("sr_sac")
+    update, shapes = update_program(config)
+    counted = jax.jit(update).lower(*shapes).cost_analysis()["flops"]
+    assert 1.0 < counted / flops_per_update(config, O, A) < 1.04
+
+
+def test_numbers_are_shown_with_three_digits() -> None:
+    shown = {0.000123456: "0.000123", 12.345: "12.3", 98765.4: "98,800", 12345: "12,345", 0.0: "0"}
+    assert {value: cell(value) for value in shown} == shown
+    assert [cell(None), cell("x"), cell(math.inf)] == ["-", "x", "inf"]
+
+
+def test_a_table_aligns_words_left_and_numbers_right() -> None:
+    table = Table("title", ["name", "speed"], [["a", 5], ["bcdef", None], ["c", 1234.0]], ["note"])
+    assert render(table).splitlines() == [
+        "title",
+        "name   speed",
+        "------------",
+        "a          5",
+        "bcdef      -",
+        "c      1,230",
+        "note",
+    ]
+    with pytest.raises(ValueError, match="1 cells in 2 columns"):
+        render(Table("title", ["a", "b"], [[1]]))
+
+
+def test_lists_on_the_command_line() -> None:
+    assert numbers("1,2,40", "--seeds") == (1, 2, 40)
+    assert layouts("default,2x1") == (Layout(), Layout(2, 1))
+    for text in ("", "0", "1,,2", "a", "-1"):
+        with pytest.raises(UserError, match="--seeds"):
+            numbers(text, "--seeds")
+    with pytest.raises(UserError, match="THREADSxDEVICES, got '2'"):
+        layouts("2")
+
+
+def test_a_layout_becomes_environment_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_a=b")
+    variables = environment(Layout(3, 2), "--xla_c=d")
+    assert variables["NPROC"] == "3"
+    flags = ["--xla_a=b", "--xla_c=d", "--xla_force_host_platform_device_count=2"]
+    assert sorted(variables["XLA_FLAGS"].split()) == flags
+
+
+def test_windows_begin_after_the_interval_that_compiles(tmp_path: Path) -> None:
+    rows = _Rows(tmp_path / "metrics.csv")
+    assert rows.windows() == []
+    files = ResultFiles(tmp_path, [0, 1], "name", "task", 1)
+    times = {10: (0, 5.0, 4.0), 20: (6, 9.0, 0.0), 30: (16, 11.0, 0.0), 40: (26, 14.0, 2.0)}
+    for step, (updates, wall, evaluation) in times.items():
+        shared = {"time/wall_s": wall, "time/eval_s": evaluation}
+        files.metrics(step, updates, [None, None], shared)
+    files.close()
+    assert rows.windows() == [Window(10, 10, 2.0, 0.0), Window(10, 10, 3.0, 2.0)]
+    assert rows.first_update == 4.0
+    assert rows.evaluations == [2.0]
+
+
+def test_a_child_and_its_own_children_end_with_the_block(tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    script = f"sleep 100 & echo $! > {noted}.part; mv {noted}.part {noted}; wait"
+    with pytest.raises(KeyboardInterrupt), child(["bash", "-c", script], os.environ):
+        while not noted.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    stat = Path(f"/proc/{int(noted.read_text())}/stat")
+    deadline = time.monotonic() + 30
+    while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < deadline, "the grandchild is still running"
+        time.sleep(0.01)
+
+
+def test_a_child_that_fails_is_reported_by_its_last_line() -> None:
+    command = [sys.executable, "-c", "raise SystemExit('why it failed')"]
+    with pytest.raises(MeasurementFailed, match="why it failed"):
+        json_line(command, os.environ)
+
+
+def test_the_reporting_process_does_not_start_jax() -> None:
+    program = "import benchmarks.command, sys; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--sed", "1"], "--sed"),
+        (["--only", "speed"], "--only must be words of limit, throughput"),
+        (["--seeds", "1,x"], "--seeds must be numbers"),
+        (["--presets", "sacc"], "--presets must be words of sr_sac"),
+        (["--seconds", "0"], "--seconds must be between"),
+        (["--peer_python", "nowhere/python"], "there is no nowhere/python"),
+        (["--env_name", "cheetah-fly"], "unknown environment 'cheetah-fly'"),
+        (["--out", "no/such/folder/x.json", "--only", "peers"], "cannot write"),
+    ],
+)
+def test_what_is_wrong_with_the_flags_is_one_line(arguments: list[str], complaint: str) -> None:
+    done = benchmark(*arguments)
+    assert done.returncode == 2
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_quick_measures_and_records(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    done = benchmark("--quick", "--only", "limit,throughput", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^sr_sac +2 +2 ", done.stdout, re.MULTILINE)
+    record = json.loads(out.read_text())
+    assert list(record["sections"]) == ["limit", "throughput"]
+    assert record["machine"]["versions"]["jax"] == jax.__version__
+    [entry] = record["sections"]["throughput"]["raw"]
+    assert entry["limit_before"] > 0
+    for kind in ("update_only", "whole_run"):
+        assert len(entry[kind]["rates"]) == 2
+        assert min(entry[kind]["rates"]) > 0
