@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     request = json.loads(arguments[0])
     job = request.pop("job")
     # What the parent asked for is in the environment.
-    layout = platform.prepare(None, None)
+    layout = platform.prepare(None, None, request.get("seeds", 1))
     load_average = os.getloadavg()
     measured = importlib.import_module(f"benchmarks.jobs.{job}").measure(**request)
     facts = {"layout": layout._asdict(), "load_average": load_average}

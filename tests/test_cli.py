@@ -33,7 +33,7 @@ class FakeLoop:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.configs: list[RunConfig] = []
-        self.layouts: list[tuple[int | None, int | None]] = []
+        self.layouts: list[tuple[int | None, int | None, int]] = []
         self.outcome: Any = 0
         module = types.ModuleType("rr_scale.session")
         module.run = self.run  # type: ignore[attr-defined]
@@ -114,7 +114,7 @@ def test_every_short_name_sets_its_path(name: str) -> None:
     path = {**flags._PATHS, **flags._RESET_PATHS}[name]
     now = configure.flatten(RunConfig())[path]
     words = {"resume": "must", "nan_policy": "stop", "reset_unit": "env_steps"}
-    words["replay_storage"] = "compact"
+    words |= {"replay_storage": "compact", "matmul_precision": "bfloat16"}
     if isinstance(now, bool):
         line, wanted = (f"--no{name}" if now else f"--{name}"), not now
     elif isinstance(now, str):
@@ -209,7 +209,8 @@ def test_the_exit_status_is_the_runs_own(loop: FakeLoop) -> None:
     loop.outcome = 7
     assert cli.main([PROGRAM, "--env_name=probe-action", "--seed=4"]) == 7
     assert loop.configs[0] == parse("--env_name=probe-action --seed=4")
-    assert loop.layouts == [(None, None)]
+    assert cli.main([PROGRAM, "--env_name=probe-action", "--num_seeds=3", "--devices=2"]) == 7
+    assert loop.layouts == [(None, None, 1), (None, 2, 3)]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_a_resumed_run_gets_the_recorded_layout(loop: FakeLoop) -> None:
     assert cli.main([PROGRAM, *line.split()]) == 0
     assert cli.main([PROGRAM, *line.split(), "--threads=5"]) == 0
     assert cli.main([PROGRAM, *line.split(), "--start_from_scratch"]) == 0
-    assert loop.layouts == [(3, 2), (5, 2), (None, None)]
+    assert loop.layouts == [(3, 2, 1), (5, 2, 1), (None, None, 1)]
 
 
 def test_another_experiment_in_save_dir_is_refused(

@@ -228,6 +228,18 @@ def test_prepare_sets_what_xla_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("clean_environment")
+@pytest.mark.parametrize(
+    ("lanes", "expected"), [(1, (4, 1)), (2, (2, 2)), (3, (1, 3)), (10, (1, 4))]
+)
+def test_lanes_get_a_device_each_and_share_the_cpus(
+    lanes: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    monkeypatch.setattr(platform, "usable_cpus", lambda: 4)
+    assert platform.prepare(None, None, lanes) == expected
+
+
+@pytest.mark.usefixtures("clean_environment")
 def test_prepare_refuses_what_jax_would_not_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", sys)
     platform.prepare(None, None)
