@@ -9,6 +9,7 @@ comes before the updates of this one.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -249,13 +250,13 @@ class Trainer:
         arrays = {**self._pool.snapshot(), "begins": self._begins}
         if self._pending is not None:
             arrays["pending"] = self._engine.placement.to_host(self._pending)
-        # Everything is copied here; what follows is done beside training.
+        # Everything is copied here, since what follows is done beside training.
         start, stop = self._store.missing(self.env_step, self._capacity)
         save = partial(
             self._store.save,
             self.env_step,
             snapshot.to_saved(self._engine, self._state),
-            host,
+            copy.deepcopy(host),
             arrays,
             self._engine.rows(self._state, start, stop),
             total_rows=self.env_step,

@@ -16,8 +16,12 @@ from rr_scale.replay import rings
 
 
 def to_saved(engine: Engine, state: EngineState) -> Any:
-    """Everything but the replay rows, as plain arrays of the host [S, ...]."""
-    return engine.placement.to_host(_plain(state))
+    """Everything but the replay rows, as plain arrays of the host [S, ...].
+
+    They are copies: on a CPU what comes from the device is a view of it, and
+    the state is about to be donated.
+    """
+    return jax.tree.map(np.array, engine.placement.to_host(_plain(state)))
 
 
 def saved_shapes(engine: Engine, seeds: list[int]) -> Any:
