@@ -37,9 +37,8 @@ def make_rows(start: int, stop: int) -> dict[str, np.ndarray]:
 
 def save(store: CheckpointStore, step: int) -> None:
     host = {"step": step}
-    store.save(
-        step, make_state(step), host, {"step": np.array(step)}, make_rows, 10 * step, CAPACITY
-    )
+    rows = make_rows(*store.missing(10 * step, CAPACITY))
+    store.save(step, make_state(step), host, {"step": np.array(step)}, rows, 10 * step, CAPACITY)
 
 
 def die_at(call: int) -> None:
