@@ -205,6 +205,9 @@ def arguments(config: RunConfig) -> list[str]:
 
 def keep_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undoes after the test what the command line does to the process."""
-    monkeypatch.setenv("NPROC", str(platform.current_layout().threads))
-    for name in ("XLA_FLAGS", "MUJOCO_GL"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
+    layout = platform.current_layout()
+    monkeypatch.setenv("NPROC", str(layout.threads))
+    # jax is running already: no other layout can be had.
+    count = f"--xla_force_host_platform_device_count={layout.devices}"
+    monkeypatch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} {count}".strip())
+    monkeypatch.setenv("MUJOCO_GL", os.environ.get("MUJOCO_GL", ""))
