@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -153,3 +154,18 @@ def test_rows_are_written_in_place(updates):
     state = engine.step(state, select(rows, 1), clock(2), updates)
     assert old.is_deleted()
     assert state.replay.observations.unsafe_buffer_pointer() == place
+
+
+def test_accelerators_have_memory_each_and_host_devices_share_it(monkeypatch, tmp_path):
+    config = tiny_run("sac", tmp_path, **{"replay.capacity": 100, "max_steps": 100})
+    spec = EnvSpec("any", 400, 4)
+    monkeypatch.setattr(budget, "_free_bytes", lambda: 3 * rings.nbytes("plain", 100, 400, 4))
+
+    def on(platform):
+        return lambda *_: SimpleNamespace(platform=platform, padded=4, per_device=2)
+
+    monkeypatch.setattr(budget, "placed", on("gpu"))
+    budget.check(config, spec, 4)
+    monkeypatch.setattr(budget, "placed", on("cpu"))
+    with pytest.raises(UserError, match="for 4 lanes"):
+        budget.check(config, spec, 4)

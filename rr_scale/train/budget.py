@@ -10,6 +10,7 @@ import jax
 from rr_scale.config import RunConfig
 from rr_scale.envs.spec import EnvSpec
 from rr_scale.errors import UserError
+from rr_scale.placement import placed
 from rr_scale.replay.rings import STORAGES, nbytes
 
 # Networks, optimiser states, compiled programs and their scratch space.
@@ -22,20 +23,24 @@ def ring_capacity(config: RunConfig) -> int:
 
 
 def check(config: RunConfig, spec: EnvSpec, num_lanes: int) -> None:
-    """Refuses a replay buffer that does not fit the device's free memory.
+    """Refuses a replay buffer that does not fit the free memory of each device.
 
     Raises:
-      UserError: it does not; says how much is needed and what there is.
+      UserError: it does not; says how much is needed and what there is. Or
+        there are fewer devices than asked for.
     """
+    place = placed(num_lanes, config.lanes_per_group, config.devices)
+    # Host devices share the host's memory; accelerators have memory of their own.
+    held = place.padded if place.platform == "cpu" else place.per_device
     sizes = (ring_capacity(config), spec.observation_size, spec.action_size)
-    needs = {storage: num_lanes * nbytes(storage, *sizes) for storage in STORAGES}
+    needs = {storage: held * nbytes(storage, *sizes) for storage in STORAGES}
     needed, smallest = needs[config.replay.storage], min(needs, key=needs.__getitem__)
     other = f", or --replay_storage={smallest} ({needs[smallest] / 2**30:.1f} GiB)"
     free = _free_bytes()
     if free is not None and needed > free * (1 - _HEADROOM):
         raise UserError(
             f"replay_buffer_size={config.replay.capacity} needs {needed / 2**30:.1f} GiB for "
-            f"{num_lanes} lanes of {ring_capacity(config)} transitions, the device has "
+            f"{held} lanes of {ring_capacity(config)} transitions, the device has "
             f"{free / 2**30:.1f} GiB free; lower it, or train fewer seeds at once"
             f"{other if needs[smallest] < needed else ''}"
         )
