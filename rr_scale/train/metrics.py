@@ -24,7 +24,7 @@ METRICS: dict[str, str] = {
     "time/wall_s": "time the run has taken, all its sessions together",
     "time/env_steps_per_s": "environment steps per second of one lane",
     "time/updates_per_s": "critic updates per second, summed over lanes",
-    "time/eval_s": "time spent in evaluations that ended since the previous row, in the background too",
+    "time/eval_s": "time spent in evaluations that ended since the previous row",
     "reset/fired": "a reset rule fired; the value is its index in the list of rules, from 0",
 }
 """Metric name -> what it means, in one line."""
