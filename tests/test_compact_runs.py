@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from episode_rows import lanes_of
-from helpers import assert_identical, clock, engine_of, fill, host, select, tiny, train
+from helpers import assert_identical, clock, engine_of, fill, select, tiny, train
 from rr_scale import run
 from rr_scale.config import ReplayConfig
 from rr_scale.envs.probes import PROBES
@@ -49,8 +49,8 @@ def test_agents_learn_the_same_from_either_ring():
 def restored(engine, state, into, seeds, total, capacity):
     first = max(total - capacity, 0)
     rows = {name: values.copy() for name, values in engine.rows(state, first, total).items()}
-    saved = host(snapshot.to_saved(state))
-    return snapshot.from_saved(saved, into.shapes(seeds), rows, first, total)
+    saved = snapshot.to_saved(engine, state)
+    return snapshot.from_saved(into, seeds, saved, rows, first, total)
 
 
 @pytest.mark.parametrize("lengths", [range(8, 14), range(1, 4)], ids=["long", "short"])

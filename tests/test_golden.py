@@ -15,6 +15,7 @@ import pytest
 from helpers import (
     ACTION_SIZE,
     OBSERVATION_SIZE,
+    act,
     clock,
     engine_of,
     fill,
@@ -104,7 +105,7 @@ def statistics(name):
     means, state = engine.read_metrics(state)
     after = host(state.train)
     observation = np.array([[0.5, -1.0, 2.0]], np.float32)
-    explored, state = engine.act(state, observation, clock(24, 20, 20), "explore")
+    explored, state = act(engine, state, observation, clock(24, 20, 20), "explore")
     found = {metric: float(values[0]) for metric, values in means.items()}
     found["actor moved"] = distance(before.actor.params, after.actor.params)
     found["critic moved"] = distance(before.critic.params, after.critic.params)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import (
+    act,
     assert_close,
     assert_identical,
     changed,
@@ -128,7 +129,7 @@ def test_every_hyper_parameter_has_an_effect_of_its_own(base):
     for step in range(WARM_UP, WARM_UP + 4):
         # Half way to the horizon, where both ends of the noise schedule count.
         now = clock(500 + step, 2 * (step - WARM_UP))
-        action, state = engine.act(state, rows.observation[step], now, "explore")
+        action, state = act(engine, state, rows.observation[step], now, "explore")
         state = engine.step(state, select(rows, step)._replace(action=action), now, 2)
     lanes = [host((select(state.train, lane), action[lane])) for lane in range(len(hps))]
     for name, lane in zip(names, lanes[1:], strict=True):

@@ -93,8 +93,10 @@ def test_the_documented_loop_learns(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_command_line_does_what_python_does_and_a_signal_changes_nothing(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Its processes are to run on what this one has; by itself it divides the CPU.
+    keep_environment(monkeypatch)
     settings = {"env_name": "probe-target", "agent.normalize_observations": True}
     assert run(tiny("sac", tmp_path / "python", **settings)).exit_status == 0
     words = arguments(tiny("sac", tmp_path / "command", **settings))
