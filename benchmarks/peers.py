@@ -98,4 +98,4 @@ def _ours(options: Options, seeds: int, interval: int) -> list[float]:
             layout=options.layouts[0],
         )
     )
-    return [window.updates * seeds / window.wall_s for window in seen.windows]
+    return seen.rates(seeds)

@@ -112,7 +112,7 @@ def _group(options: Options, preset: str, layout: Layout, seeds: int) -> list[di
                 layout=layout,
             )
         )
-        run_rates = [window.updates * seeds / window.wall_s for window in whole.windows]
+        run_rates = whole.rates(seeds)
         progress(f"  in a whole run: {median(run_rates):.4g} updates/s")
         entries.append(
             {

@@ -66,6 +66,10 @@ class Seen(NamedTuple):
     peak_bytes: int  # resident memory of the main process
     layout: Layout
 
+    def rates(self, seeds: int) -> list[float]:
+        """Updates per second summed over `seeds`, of each window."""
+        return [window.updates * seeds / window.wall_s for window in self.windows]
+
 
 def train(run: Run) -> Seen:
     """Starts the run, watches it and stops it.

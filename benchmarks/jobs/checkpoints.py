@@ -79,6 +79,7 @@ class _TimedTrainer(Trainer):
     def __init__(self, config: Any, *rest: Any):
         super().__init__(config, *rest)
         self._folder = Path(config.save_dir) / "checkpoints"
+        self._known: dict[str, int] = {}
         self.saves: list[dict[str, Any]] = []
 
     def timed_restore(self) -> float:
@@ -89,15 +90,20 @@ class _TimedTrainer(Trainer):
         return time.perf_counter() - begun
 
     def _checkpoint(self) -> None:
-        before = _files(self._folder)
         # Work that is still under way is no part of the pause.
         jax.block_until_ready((self._state.train, self._state.replay))
         begun = time.perf_counter()
         super()._checkpoint()
         pause = time.perf_counter() - begun
-        after = _files(self._folder)
-        new = sum(size for name, size in after.items() if name not in before)
-        self.saves.append({"env_step": self.env_step, "pause_s": pause, "new_bytes": new})
+        self.saves.append({"env_step": self.env_step, "pause_s": pause})
+
+    def _saved(self, env_step: int, nothing: None) -> None:
+        # Only now: what `_checkpoint` began is written beside training.
+        super()._saved(env_step, nothing)
+        files = _files(self._folder)
+        new = sum(size for name, size in files.items() if name not in self._known)
+        self.saves[-1]["new_bytes"] = new
+        self._known = files
 
 
 def _files(folder: Path) -> dict[str, int]:
