@@ -10,7 +10,7 @@ import tempfile
 
 from benchmarks.report import Context, Report, median, progress
 from benchmarks.tables import Table
-from benchmarks.training_run import Run, Seen, train
+from benchmarks.training_run import ONE_AFTER_ANOTHER, Run, Seen, train
 
 PRESET = "sr_sac"
 
@@ -21,18 +21,15 @@ def section(context: Context) -> Report:
     seen: dict[str, list[Seen]] = {"empty": [], "filled": []}
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory(prefix="benchmark_cache_") as cache:
-            run = Run(
-                env_name=options.env_name,
+            run = Run.of(
+                options,
+                settings=(*options.settings, *ONE_AFTER_ANOTHER),
                 preset=PRESET,
                 seeds=options.start_seeds,
                 # The first row with updates is that of the first one.
                 replay_ratio=1,
                 log_interval=options.start_training + 1,
                 windows=0,
-                start_training=options.start_training,
-                capacity=options.capacity,
-                settings=options.settings,
-                layout=options.layouts[0],
                 variables=(("JAX_COMPILATION_CACHE_DIR", cache),),
             )
             for state, runs in seen.items():

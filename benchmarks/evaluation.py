@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from benchmarks.report import Context, Report, median, progress
 from benchmarks.tables import Table, percent
-from benchmarks.training_run import Run, train
+from benchmarks.training_run import ONE_AFTER_ANOTHER, Run, train
 
 PRESET = "sr_sac"
 _LOG_INTERVAL = 5  # env steps; with ten seeds on a few cores already some seconds of updates
@@ -20,16 +20,13 @@ def section(context: Context) -> Report:
     rows, raw = [], []
     for seeds in options.evaluation_seeds:
         seen = train(
-            Run(
-                env_name=options.env_name,
+            Run.of(
+                options,
+                settings=(*options.settings, *ONE_AFTER_ANOTHER),
                 preset=PRESET,
                 seeds=seeds,
                 log_interval=_LOG_INTERVAL,
                 windows=3 * options.repeats,
-                start_training=options.start_training,
-                capacity=options.capacity,
-                settings=options.settings,
-                layout=options.layouts[0],
                 # The steps up to the first update are cheap: the evaluations come there.
                 eval_interval=max(1, options.start_training // options.repeats),
                 eval_episodes=options.evaluation_episodes,

@@ -51,17 +51,13 @@ def section(context: Context) -> Report:
 def _run(context: Context, seeds: int) -> dict[str, Any]:
     options = context.options
     seen = train(
-        Run(
-            env_name=options.env_name,
+        Run.of(
+            options,
             preset=PRESET,
             seeds=seeds,
             replay_ratio=1,
             log_interval=20,
             windows=1,
-            start_training=options.start_training,
-            capacity=options.capacity,
-            settings=options.settings,
-            layout=options.layouts[0],
         )
     )
     progress(f"{seeds} seeds: {seen.peak_bytes / 2**20:.0f} MiB")

@@ -85,17 +85,14 @@ def _peer(options: Options, python: str) -> dict[str, Any]:
 
 def _ours(options: Options, seeds: int, interval: int) -> list[float]:
     seen = train(
-        Run(
+        Run.of(
+            options,
             env_name=options.peer_env,
             preset=PRESET,
             seeds=seeds,
             replay_ratio=REPLAY_RATIO,
             log_interval=interval,
             windows=options.repeats,
-            start_training=options.start_training,
-            capacity=options.capacity,
-            settings=options.settings,
-            layout=options.layouts[0],
         )
     )
     return seen.rates(seeds)

@@ -99,16 +99,13 @@ def _group(options: Options, preset: str, layout: Layout, seeds: int) -> list[di
         progress(f"{preset}, {seeds} seeds, ratio {ratio}: {median(alone):.4g} updates/s")
         steps = max(1, round(options.seconds * median(alone) / (seeds * ratio)))
         whole = train(
-            Run(
-                env_name=options.env_name,
+            Run.of(
+                options,
                 preset=preset,
                 seeds=seeds,
                 replay_ratio=ratio,
                 log_interval=steps,
                 windows=options.repeats,
-                start_training=options.start_training,
-                capacity=options.capacity,
-                settings=options.settings,
                 layout=layout,
             )
         )

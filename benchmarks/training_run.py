@@ -15,13 +15,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.options import Layout
+from benchmarks.options import Layout, Options
 from benchmarks.processes import ROOT, child, environment, fail, wait_with_peak
 from rr_scale.analysis.load import Row, read_results
 from rr_scale.errors import UserError
 
+# For whoever tells evaluation and training apart by their durations.
+ONE_AFTER_ANOTHER = (("background_eval", "false"),)
 # Far beyond what is watched: a run that is stopped has no evaluation at its end.
 MAX_STEPS = 1_000_000
 _STOP_LIMIT_S = 120.0
@@ -45,6 +47,18 @@ class Run:
     eval_interval: int = MAX_STEPS
     eval_episodes: int = 1
     variables: tuple[tuple[str, str], ...] = ()  # environment variables
+
+    @classmethod
+    def of(cls, options: Options, **what: Any) -> Run:
+        """A run with the sizes, settings, task and layout of `options`, unless `what` differs."""
+        usual = {
+            "env_name": options.env_name,
+            "start_training": options.start_training,
+            "capacity": options.capacity,
+            "settings": options.settings,
+            "layout": options.layouts[0],
+        }
+        return cls(**(usual | what))
 
 
 class Window(NamedTuple):
