@@ -1,6 +1,6 @@
 """What can be done with a configuration: set, store, compare, name, split into lanes.
 
-All of it is derived from the declarations in `config.py`.
+All of it is derived from the declarations in `config/`.
 """
 
 from __future__ import annotations

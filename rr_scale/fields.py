@@ -1,4 +1,4 @@
-"""Reading the declarations of `config.py`: leaves, paths, and typed values.
+"""Reading the declarations of `config/`: leaves, paths, and typed values.
 
 A *path* names a setting from the top: `agent.critic.ensemble_size`,
 `resets.0.interval`. A *leaf* is a setting that holds a value and not further

@@ -2,7 +2,7 @@
 
 Every flag defaults to "not given", so that precedence is simple: the preset,
 then flags, then `--set`. Help and types come from the declarations in
-`config.py`; a flag is no more than a short name for a path.
+`config/`; a flag is no more than a short name for a path.
 """
 
 from __future__ import annotations

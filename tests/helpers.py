@@ -16,6 +16,7 @@ from rr_scale.agents.state import Agent
 from rr_scale.config import HyperParams, RunConfig
 from rr_scale.engine import Engine, EngineState
 from rr_scale.presets import preset
+from rr_scale.presets.registry import with_settings
 from rr_scale.types import Batch, Clock, Transition
 
 OBSERVATION_SIZE, ACTION_SIZE, BATCH_SIZE, CAPACITY = 3, 2, 8, 32
@@ -32,18 +33,9 @@ _TINY = {
 }
 
 
-def with_values(config: Any, values: dict[str, Any]) -> Any:
-    """`config` with the settings at dotted paths replaced."""
-    for path, value in values.items():
-        name, _, rest = path.partition(".")
-        inner = with_values(getattr(config, name), {rest: value}) if rest else value
-        config = dataclasses.replace(config, **{name: inner})
-    return config
-
-
 def tiny(name: str = "sac", values: dict[str, Any] | None = None) -> RunConfig:
     """A preset with networks and batches small enough for tests."""
-    return with_values(preset(name), {**_TINY, **(values or {})})
+    return with_settings(preset(name), {**_TINY, **(values or {})})
 
 
 def agent_of(config: RunConfig) -> Agent:
@@ -73,7 +65,7 @@ def engine_of(config: RunConfig, hps: list[HyperParams] | int = 1, capacity: int
     names = ("actor_max_grad_norm", "critic_max_grad_norm", "critic_weight_decay")
     structural = HyperParams(**{name: getattr(config.hp, name) for name in names})
     config = dataclasses.replace(config, hp=structural, preset="", updates_per_step=1.0)
-    config = with_values(config, {"replay.capacity": capacity})
+    config = with_settings(config, {"replay.capacity": capacity})
     engine = copy.copy(_compiled(config, len(hps), capacity))
     engine.hp = engine.stack(hps)
     return engine

@@ -141,7 +141,8 @@ def test_make_targets_that_are_mentioned_exist(document: Path) -> None:
 
 
 def test_semantics_lists_every_preset() -> None:
-    assert [names(row[0])[0] for row in rows(section(SEMANTICS, "Presets"))] == list(PRESETS)
+    listed = [names(row[0])[0] for row in rows(section(SEMANTICS, "Presets"))]
+    assert sorted(listed) == sorted(PRESETS)
 
 
 def test_semantics_states_the_defaults() -> None:

@@ -1,0 +1,41 @@
+"""Numbers that may differ between lanes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from rr_scale.setting import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class HyperParams:
+    """Numbers that are traced, one set per lane: changing one never recompiles."""
+
+    actor_lr: float = setting(3e-4, "Adam step size of the actor", low=0)
+    critic_lr: float = setting(3e-4, "Adam step size of the critics", low=0)
+    temperature_lr: float = setting(3e-4, "Adam step size of the temperature", low=0)
+    discount: float = setting(0.99, "discount factor gamma", low=0, high=1)
+    tau: float = setting(0.005, "Polyak step towards the online network", low=0, high=1)
+    init_temperature: float = setting(1.0, "initial (or fixed) entropy coefficient", low=0)
+    target_entropy_scale: float = setting(
+        0.5, "target entropy is minus this times the number of action dimensions"
+    )
+    noise_start: float = setting(0.1, "exploration noise at the first step", low=0)
+    noise_end: float = setting(0.1, "exploration noise at the horizon", low=0)
+    ou_theta: float = setting(0.15, "mean reversion of Ornstein-Uhlenbeck noise", low=0)
+    ou_dt: float = setting(0.01, "time step of Ornstein-Uhlenbeck noise", above=0)
+    target_noise: float = setting(0.2, "target policy smoothing, standard deviation", low=0)
+    target_noise_clip: float = setting(0.5, "target policy smoothing, clip", low=0)
+    adam_b1: float = setting(0.9, "Adam, first moment decay", low=0, high=1)
+    adam_b2: float = setting(0.999, "Adam, second moment decay", low=0, high=1)
+    adam_eps: float = setting(1e-8, "Adam, epsilon outside the root", above=0)
+    actor_max_grad_norm: float = setting(
+        math.inf, "global-norm clip of the actor's raw gradient (inf: off)", above=0
+    )
+    critic_max_grad_norm: float = setting(
+        math.inf, "global-norm clip of the critics' raw gradient (inf: off)", above=0
+    )
+    critic_weight_decay: float = setting(
+        0.0, "L2 penalty added to the critics' raw gradient (DDPG 2015: 1e-2)", low=0
+    )
