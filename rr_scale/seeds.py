@@ -12,6 +12,7 @@ class Role(enum.IntEnum):
 
     TRAIN = 0
     EVALUATE = 1
+    TEST = 2
 
 
 def episode_seed(lane_seed: int, role: Role, *counters: int) -> int:
@@ -19,10 +20,10 @@ def episode_seed(lane_seed: int, role: Role, *counters: int) -> int:
 
     Args:
       lane_seed: seed of the lane.
-      role: training or evaluation.
+      role: training, evaluation within training, or a test of a saved policy.
       *counters: (env index, episode index) in training; (env step of the
-        evaluation, episode index) in evaluation. Always the same number of
-        them per role.
+        evaluation, episode index) in evaluation; (episode index) in a test.
+        Always the same number of them per role.
     """
     sequence = np.random.SeedSequence([lane_seed, int(role), *counters])
     return int(sequence.generate_state(1, np.uint32)[0])

@@ -53,6 +53,7 @@ class DmControl:
             np.broadcast_to(bounds.minimum, bounds.shape),
             np.broadcast_to(bounds.maximum, bounds.shape),
         )
+        self.seconds_per_step = float(self._simulator.control_timestep())
         self._last = self.reset(0)
         self.spec = EnvSpec(name, self._last.size, int(np.prod(bounds.shape)))
 
@@ -79,6 +80,10 @@ class DmControl:
         terminated = over and timestep.discount == 0
         truncated = over and not terminated
         return Step(self._last, float(timestep.reward), terminated, truncated, None)
+
+    def picture(self) -> np.ndarray:
+        """What the first camera sees now [480, 640, 3] uint8; needs a renderer."""
+        return self._simulator.physics.render(480, 640, camera_id=0)
 
     def close(self) -> None:
         """Frees the simulator."""

@@ -38,16 +38,19 @@ class Gymnasium:
 
     Args:
       name: a registered id.
+      pictures: whether `picture` will be called.
 
     Raises:
       UserError: it cannot be made here, its observation is not a flat box, or
         its action is not a bounded flat box.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, pictures: bool = False):
         gymnasium = load_gymnasium()
         try:
-            self._simulator = gymnasium.make(name, disable_env_checker=True)
+            self._simulator = gymnasium.make(
+                name, disable_env_checker=True, render_mode="rgb_array" if pictures else None
+            )
         except ModuleNotFoundError as error:
             raise UserError(f"'{name}' needs the extra 'gym' of rr_scale: {error}") from error
         except (gymnasium.error.Error, ImportError) as error:
@@ -57,6 +60,7 @@ class Gymnasium:
         observation_size = self._simulator.observation_space.shape[0]
         action_size = self._simulator.action_space.shape[0]
         self.spec = EnvSpec(name, observation_size, action_size)
+        self.seconds_per_step = 1 / self._simulator.metadata.get("render_fps", 30)
 
     def reset(self, seed: int) -> np.ndarray:
         """Starts the episode of `seed`; its first observation [O] float32."""
@@ -76,6 +80,10 @@ class Gymnasium:
             bool(truncated and not terminated),
             None if success is None else bool(success),
         )
+
+    def picture(self) -> np.ndarray:
+        """What the simulator shows now [height, width, 3] uint8; needs a renderer."""
+        return self._simulator.render()
 
     def close(self) -> None:
         """Frees the simulator."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from rr_scale.envs.spec import EnvSpec, Step
+from rr_scale.errors import UserError
 
 
 class Probe:
@@ -24,6 +25,7 @@ class Probe:
     action_size = 1
     horizon = 1
     terminates = True  # else the end is a truncation
+    seconds_per_step = 1.0
 
     def __init__(self) -> None:
         self.spec = EnvSpec(self.name, self.observation_size, self.action_size)
@@ -44,6 +46,10 @@ class Probe:
         return Step(
             observation, reward, over and self.terminates, over and not self.terminates, success
         )
+
+    def picture(self) -> np.ndarray:
+        """Raises `UserError`: a probe has no looks."""
+        raise UserError(f"there is nothing to see in '{self.spec.name}'")
 
     def close(self) -> None:
         """Frees nothing."""

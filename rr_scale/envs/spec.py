@@ -40,11 +40,14 @@ class Step(NamedTuple):
 class Environment(Protocol):
     """One simulator. An episode is a pure function of its seed and its actions.
 
+    `seconds_per_step` is the time in the simulated world between two decisions.
+
     After an end (terminated or truncated) only `reset` and `close` may follow.
     An observation that was handed out never changes afterwards.
     """
 
     spec: EnvSpec
+    seconds_per_step: float
 
     def reset(self, seed: int) -> np.ndarray:
         """Starts the episode of `seed`, in [0, 2**32); its first observation [O] float32."""
@@ -52,6 +55,14 @@ class Environment(Protocol):
 
     def step(self, action: np.ndarray) -> Step:
         """Applies `action` [A], in [-1, 1], for one agent decision."""
+        ...
+
+    def picture(self) -> np.ndarray:
+        """What there is to see now [height, width, 3] uint8.
+
+        Raises:
+          UserError: nothing.
+        """
         ...
 
     def close(self) -> None:

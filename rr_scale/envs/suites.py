@@ -51,12 +51,13 @@ def check_name(name: str) -> None:
         raise UserError(f"unknown environment '{name}'{nearest(task, known_names())}")
 
 
-def make(name: str, action_repeat: int = 1) -> Environment:
+def make(name: str, action_repeat: int = 1, pictures: bool = False) -> Environment:
     """Builds the environment of a name.
 
     Args:
       name: see the module's description.
       action_repeat: simulator frames per agent decision.
+      pictures: whether `picture` will be called.
 
     Raises:
       UserError: as `check_name`, or `action_repeat` is below 1, or a
@@ -65,7 +66,7 @@ def make(name: str, action_repeat: int = 1) -> Environment:
     if action_repeat < 1:
         raise UserError(f"action_repeat must be at least 1, not {action_repeat}")
     check_name(name)
-    environment = _make_single(_canonical(name))
+    environment = _make_single(_canonical(name), pictures)
     return environment if action_repeat == 1 else ActionRepeat(environment, action_repeat)
 
 
@@ -80,10 +81,10 @@ def _is_versioned(name: str) -> bool:
     return re.search(r"-v\d+$", name) is not None
 
 
-def _make_single(name: str) -> Environment:
+def _make_single(name: str, pictures: bool) -> Environment:
     if name in PROBES:
         return PROBES[name]()
-    return gym.Gymnasium(name) if _is_versioned(name) else dmc.DmControl(name)
+    return gym.Gymnasium(name, pictures) if _is_versioned(name) else dmc.DmControl(name)
 
 
 class ActionRepeat:
@@ -101,6 +102,7 @@ class ActionRepeat:
         self._environment = environment
         inner = environment.spec
         self.spec = EnvSpec(inner.name, inner.observation_size, inner.action_size, times)
+        self.seconds_per_step = environment.seconds_per_step * times
 
     def reset(self, seed: int) -> np.ndarray:
         """Starts the episode of `seed`; its first observation [O] float32."""
@@ -115,6 +117,10 @@ class ActionRepeat:
             if step.terminated or step.truncated:
                 break
         return step._replace(reward=total)
+
+    def picture(self) -> np.ndarray:
+        """What there is to see now [height, width, 3] uint8."""
+        return self._environment.picture()
 
     def close(self) -> None:
         """Frees the simulator."""

@@ -40,15 +40,7 @@ def assemble(
     Raises:
       UserError: there are fewer devices than the configuration asks for.
     """
-    sizes = (spec.observation_size, spec.action_size)
-    engine = Engine(
-        make_agent(config, *sizes, schedule_horizon),
-        [lane.hp for lane in lanes],
-        config.replay,
-        ring_capacity(config),
-        *sizes,
-        placed(len(lanes), config.lanes_per_group, config.devices),
-    )
+    engine = build_engine(config, lanes, spec, schedule_horizon, config.devices)
     # Not a closure: workers get it by the names of its parts.
     make_env = partial(suites.make, config.env_name, config.action_repeat)
     seeds = [lane.seed for lane in lanes]
@@ -57,6 +49,33 @@ def assemble(
         make_env, seeds, config.eval_episodes, config.eval_envs, config.env_workers
     )
     return Machinery(engine, pool, evaluator)
+
+
+def build_engine(
+    config: RunConfig,
+    lanes: tuple[Lane, ...],
+    spec: EnvSpec,
+    schedule_horizon: int,
+    devices: int,
+) -> Engine:
+    """The compiled programs of a run; takes no memory until a state is made.
+
+    Args:
+      config, lanes, spec, schedule_horizon: see `assemble`.
+      devices: how many to use at most; 0 means all.
+
+    Raises:
+      UserError: there are not that many.
+    """
+    sizes = (spec.observation_size, spec.action_size)
+    return Engine(
+        make_agent(config, *sizes, schedule_horizon),
+        [lane.hp for lane in lanes],
+        config.replay,
+        ring_capacity(config),
+        *sizes,
+        placed(len(lanes), config.lanes_per_group, devices),
+    )
 
 
 def _training_seed(lane_seed: int, episode: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,14 @@ from rr_scale.seeds import Role, episode_seed
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations [S, E, O] -> deterministic actions [S, E, A]."""
+
+
+class Episodes(NamedTuple):
+    """What came of E episodes for each of S lanes; NaN where none was played."""
+
+    returns: np.ndarray  # [S, E] undiscounted; NaN also where an action was not finite
+    lengths: np.ndarray  # [S, E] agent decisions
+    successes: np.ndarray  # [S, E] 1 or 0, NaN where the task does not say
 
 
 class Evaluator:
@@ -63,21 +72,43 @@ class Evaluator:
           deviation of the return over episodes (population), and the success
           rate where the task reports one; None for a skipped lane.
         """
+        played = self.play(
+            act,
+            [
+                [
+                    None if skip else episode_seed(seed, Role.EVALUATE, env_step, episode)
+                    for episode in range(self._episodes)
+                ]
+                for seed, skip in zip(self._seeds, skipped, strict=True)
+            ],
+        )
+        lanes = zip(skipped, *played, strict=True)
+        return [None if skip else _summary(*episodes) for skip, *episodes in lanes]
+
+    def play(self, act: Act, seeds: Sequence[Sequence[int | None]]) -> Episodes:
+        """Plays the episodes of `seeds` [S, E]; None plays none.
+
+        A row of observations has its place [lane, episode] whatever is played
+        beside it, so an episode comes out the same, bit for bit.
+
+        Args:
+          act: the policies; called with every lane's observations at once.
+          seeds: of the simulator, per lane.
+        """
+        shape = (len(self._seeds), self._episodes)
+        returns, lengths, successes = np.full((3, *shape), np.nan)
         waiting = deque(
-            (lane, episode)
-            for lane in range(len(self._seeds))
-            if not skipped[lane]
-            for episode in range(self._episodes)
+            (lane, episode, seed)
+            for lane, own in enumerate(seeds)
+            for episode, seed in enumerate(own)
+            if seed is not None
         )
         if not waiting:
-            return [None] * len(self._seeds)
+            return Episodes(returns, lengths, successes)
         count = min(self._max_envs, len(waiting))
         if self._simulators is None:
             self._simulators = open_simulators(self._make_env, self._workers, count)
         simulators = self._simulators
-        shape = (len(self._seeds), self._episodes)
-        returns, lengths = np.zeros(shape), np.zeros(shape)
-        successes = np.full(shape, np.nan)
         observation = np.zeros((*shape, simulators.spec.observation_size), np.float32)
         jobs = np.zeros((count, 2), int)  # lane and episode of each simulator
 
@@ -85,12 +116,11 @@ class Evaluator:
             """Starts waiting episodes in free simulators; those that got one."""
             begun = list(free[: len(waiting)])
             if begun:
-                jobs[begun] = [waiting.popleft() for _ in begun]
-                seeds = [
-                    episode_seed(self._seeds[lane], Role.EVALUATE, env_step, episode)
-                    for lane, episode in jobs[begun].tolist()
-                ]
-                observation[tuple(jobs[begun].T)] = simulators.reset(begun, seeds)
+                next_jobs = [waiting.popleft() for _ in begun]
+                jobs[begun] = [job[:2] for job in next_jobs]
+                places = tuple(jobs[begun].T)
+                observation[places] = simulators.reset(begun, [job[2] for job in next_jobs])
+                returns[places], lengths[places] = 0.0, 0.0
             return begun
 
         running = begin(range(count))
@@ -109,10 +139,7 @@ class Evaluator:
             successes[lane[over], episode[over]] = steps["success"][over]
             numbers = np.array(running)
             running = numbers[~over].tolist() + begin(numbers[over].tolist())
-        return [
-            None if skipped[lane] else _summary(returns[lane], lengths[lane], successes[lane])
-            for lane in range(len(self._seeds))
-        ]
+        return Episodes(returns, lengths, successes)
 
     def close(self) -> None:
         """Frees the simulators, and ends the workers."""

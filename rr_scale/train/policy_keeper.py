@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 
@@ -35,15 +36,34 @@ class PolicyKeeper:
           env_step: of the evaluation.
           rows: what it gave, per lane; None for a dropped one.
         """
-        normalizer = {name: moments._asdict() for name, moments in policy.normalizers.items()}
-        learned = {"params": policy.actor.params, "normalizer": normalizer}
+        kept = learned(policy)
         for lane, row in enumerate(rows):
             if row is None:
                 continue
             value, best = row["avg_return"], self.best[lane]
-            arrays = flatten(jax.tree.map(lambda x, lane=lane: x[lane], learned))
+            arrays = flatten(jax.tree.map(lambda x, lane=lane: x[lane], kept))
             facts = {"env_step": env_step, "value": value, **self._sizes}
             outputs.policy(lane, "last", arrays, facts)
             if math.isfinite(value) and (best is None or value > best):
                 self.best[lane] = value
                 outputs.policy(lane, "best", arrays, facts)
+
+
+def learned(policy: TrainState) -> dict[str, Any]:
+    """What a policy file holds of a policy: nested dicts of its arrays."""
+    normalizer = {name: moments._asdict() for name, moments in policy.normalizers.items()}
+    return {
+        "params": policy.actor.params,
+        "stats": policy.actor.stats,
+        "normalizer": normalizer,
+    }
+
+
+def with_learned(policy: TrainState, kept: dict[str, Any]) -> TrainState:
+    """`policy` with other arrays, given as `learned` gave them."""
+    normalizers = {
+        name: type(moments)(**kept["normalizer"][name])
+        for name, moments in policy.normalizers.items()
+    }
+    actor = policy.actor._replace(params=kept["params"], stats=kept["stats"])
+    return policy._replace(actor=actor, normalizers=normalizers)
