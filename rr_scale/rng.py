@@ -25,6 +25,7 @@ class Stream(enum.IntEnum):
     REPLAY = 3  # counter: update
     UPDATE = 4  # counter: update
     RESET = 5  # counter: how many resets happened before
+    DROPOUT = 6  # counter: update
 
 
 def root_key(seed: int) -> Array:

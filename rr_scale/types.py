@@ -19,6 +19,9 @@ else:
 Params = Any
 """A pytree of network parameters."""
 
+Stats = dict[str, Any]
+"""A pytree of running statistics of a network's layers; {} where no layer keeps any."""
+
 
 class Transition(NamedTuple):
     """One environment step of one lane, as it is stored in replay.

@@ -18,6 +18,10 @@ _LARGEST_SEED = 2**31 - 1
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 _RESERVED = ("checkpoints", "lock", "policies", "replay", "run.json")
 _LEARNED = ("alpha", "log")
+_RESIDUAL = ("bronet", "simba", "simba_v2")
+_MOMENT_DECAYS = tuple(
+    f"{part}_{moment}" for part in ("adam", "actor", "critic", "dual") for moment in ("b1", "b2")
+)
 
 
 def validate(config: RunConfig) -> None:
@@ -131,7 +135,7 @@ def _check_agent(config: RunConfig) -> None:
 
 def _check_numbers(config: RunConfig) -> None:
     for hp in config.variant_hps():
-        for name in ("adam_b1", "adam_b2"):
+        for name in _MOMENT_DECAYS:
             decay = getattr(hp, name)
             _require(decay < 1, f"hp.{name} must be below 1 (Adam divides by 1 - it), got {decay}")
         _require(
@@ -145,8 +149,9 @@ def _check_order(agent: AgentConfig) -> None:
     order, temperature = agent.update_order, agent.temperature
     path, shown = "agent.update_order", ",".join(order)
     _require(len(set(order)) == len(order), f"{path} must not repeat a step, got {shown}")
-    for step in ("critic", "target", "actor"):
+    for step in ("critic", "actor"):
         _require(step in order, f"{path} must contain '{step}', got {shown}")
+    _check_target_step(agent, path, shown)
     learned = temperature in _LEARNED
     relation = "contain" if learned else "not contain"
     _require(
@@ -163,6 +168,25 @@ def _check_order(agent: AgentConfig) -> None:
             and all(delays[step] == agent.actor_delay for step in between),
             f"{path} must have 'temperature' after 'actor' with no step of another delay "
             f"between them, got {shown}",
+        )
+
+
+def _check_target_step(agent: AgentConfig, path: str, shown: str) -> None:
+    critic = agent.critic
+    _require(
+        critic.target_network != "none" or critic.has_joint_pass,
+        "agent.critic.target_network=none needs one pass over (s, a) and (s', a'): a network that "
+        "normalises by the batch, or agent.critic.next_pass=joint, "
+        f"got agent.critic.next_pass={critic.next_pass}",
+    )
+    needed = critic.target_network != "none" or critic.bootstrap_policy != "current"
+    if needed:
+        _require("target" in agent.update_order, f"{path} must contain 'target', got {shown}")
+    else:
+        _require(
+            "target" not in agent.update_order,
+            f"{path} must not contain 'target' while agent.critic.target_network is none and "
+            f"agent.critic.bootstrap_policy is current, got {shown}",
         )
 
 

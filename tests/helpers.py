@@ -33,6 +33,14 @@ _TINY = {
 }
 
 
+# Clips, decays and the like are structure only in being there at all.
+_STRUCTURAL = [
+    f"{part}_{name}"
+    for part in ("actor", "critic")
+    for name in ("max_grad_norm", "weight_decay", "b1", "b2")
+] + ["dual_b1", "dual_b2", "lr_warmup"]
+
+
 def tiny(name: str = "sac", values: dict[str, Any] | None = None) -> RunConfig:
     """A preset with networks and batches small enough for tests."""
     return with_settings(preset(name), {**_TINY, **(values or {})})
@@ -61,9 +69,7 @@ def engine_of(config: RunConfig, hps: list[HyperParams] | int = 1, capacity: int
     nothing else need no compilation of their own.
     """
     hps = [config.hp] * hps if isinstance(hps, int) else hps
-    # Clips and decays are structure only in being there at all.
-    names = ("actor_max_grad_norm", "critic_max_grad_norm", "critic_weight_decay")
-    structural = HyperParams(**{name: getattr(config.hp, name) for name in names})
+    structural = HyperParams(**{name: getattr(config.hp, name) for name in _STRUCTURAL})
     config = dataclasses.replace(config, hp=structural, preset="", updates_per_step=1.0)
     config = with_settings(config, {"replay.capacity": capacity})
     engine = copy.copy(_compiled(config, len(hps), capacity))

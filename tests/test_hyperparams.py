@@ -88,7 +88,18 @@ def test_an_infinite_clip_is_no_clip_beside_lanes_that_clip():
 
 
 BASES = {
-    "sac": ("sac", {"hp.actor_max_grad_norm": 0.1, "hp.critic_max_grad_norm": 0.1}),
+    "sac": (
+        "sac",
+        {
+            "hp.actor_max_grad_norm": 0.1,
+            "hp.critic_max_grad_norm": 0.1,
+            "hp.actor_weight_decay": 0.01,
+            "hp.lr_warmup": 0.001,
+            "agent.lr_schedule": "linear",
+            **{f"hp.{part}_b1": 0.9 for part in ("actor", "critic", "dual")},
+            **{f"hp.{part}_b2": 0.999 for part in ("actor", "critic", "dual")},
+        },
+    ),
     "td3 with ou noise": ("td3", {"agent.exploration": "ou", "hp.critic_weight_decay": 0.01}),
 }
 # Base -> hyper-parameters that mean something there, and the value tried instead.
@@ -101,13 +112,18 @@ EFFECTIVE = {
         "tau": 0.01,
         "init_temperature": 2.0,
         "target_entropy_scale": 1.0,
-        "adam_b1": 0.5,
-        "adam_b2": 0.9,
+        **{f"{part}_b1": 0.5 for part in ("actor", "critic", "dual")},
+        **{f"{part}_b2": 0.9 for part in ("actor", "critic", "dual")},
+        "lr_warmup": 0.004,
+        "lr_end": 0.5,
+        "actor_weight_decay": 0.02,
         "adam_eps": 1e-3,
         "actor_max_grad_norm": 0.2,
         "critic_max_grad_norm": 0.2,
     },
     "td3 with ou noise": {
+        "adam_b1": 0.5,
+        "adam_b2": 0.9,
         "noise_start": 0.2,
         "noise_end": 0.2,
         "ou_theta": 0.3,

@@ -80,8 +80,9 @@ def learn(name: str, probe: str, folder: Path, **settings: Any) -> Learned:
         exact = [analytic_q(probe, DISCOUNT, *pair) for pair in zip(observations, actions)]  # noqa: B905
         for lane in range(config.num_seeds):
             params = lane_of(train.critic.params, lane)
-            errors.append(critic.apply(params, observations, actions) - np.array(exact))
-    greedy = [policy.mode(lane_of(train.actor.params, lane), observations) for lane in range(2)]
+            values, _ = critic.apply(params, {}, observations, actions, None, False)
+            errors.append(values - np.array(exact))
+    greedy = [policy.mode(lane_of(train.actor.params, lane), {}, observations) for lane in range(2)]
     return Learned(config, np.array(errors), np.array(greedy))
 
 

@@ -80,10 +80,12 @@ def make_act(parts: Ingredients, horizon: int) -> Callable[..., tuple[Array, Any
             return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0), memory
         observation = parts.normalize(state, observation)
         if mode == "evaluate":
-            return parts.policy.mode(state.actor.params, observation), memory
+            return parts.policy.mode(state.actor.params, state.actor.stats, observation), memory
         key = stream_key(state.root, Stream.ACT, clock.env_step)
         sample_key, noise_key = jax.random.split(key)
-        action, _ = parts.policy.sample(state.actor.params, observation, sample_key)
+        action, _ = parts.policy.sample(
+            state.actor.params, state.actor.stats, observation, sample_key
+        )
         sigma = noise_scale(hp, clock.env_step, horizon)
         added, memory = noise.step(hp, memory, jax.random.normal(noise_key, action.shape), sigma)
         return jnp.clip(action + added, -1.0, 1.0), memory

@@ -12,8 +12,9 @@ from rr_scale.agents.state import Agent, Learner, TrainState
 from rr_scale.agents.update import make_update
 from rr_scale.config import HyperParams, RunConfig
 from rr_scale.normalize import init_moments, update_moments
+from rr_scale.optim import Optimizer
 from rr_scale.rng import Stream, stream_key
-from rr_scale.types import Array, Transition
+from rr_scale.types import Array, Params, Stats, Transition
 
 
 def make_agent(
@@ -31,8 +32,8 @@ def make_agent(
     Returns:
       The six functions; all are pure and can be jitted and vmapped.
     """
-    parts = build_ingredients(config, observation_size, action_size)
     horizon = schedule_horizon or config.schedule_horizon
+    parts = build_ingredients(config, observation_size, action_size, horizon)
 
     def init_with(root: Array, hp: HyperParams, key: Array) -> TrainState:
         return _init(parts, root, hp, key)
@@ -62,22 +63,31 @@ def _init(parts: Ingredients, root: Array, hp: HyperParams, key: Array) -> Train
     """Fresh networks, targets equal to them, fresh optimisers and temperature."""
     actor_key, critic_key = jax.random.split(key)
     config = parts.config
-    actor = parts.policy.init(actor_key)
-    critic = parts.critic.init(critic_key)
-    actor_target = actor if config.critic.bootstrap_policy != "current" else None
+    actor, actor_stats = parts.policy.init(actor_key)
+    critic, critic_stats = parts.critic.init(critic_key)
+    slow_actor = config.critic.bootstrap_policy != "current"
+    slow_critic = config.critic.target_network != "none"
     duals = {}
     if config.temperature in ("alpha", "log"):
         log_alpha = jnp.log(jnp.asarray(hp.init_temperature, jnp.float32))
         duals["temperature"] = Learner(
-            log_alpha, None, parts.temperature_optimizer(hp).init(log_alpha), {}
+            log_alpha, None, parts.temperature_optimizer.init(hp, log_alpha), {}
         )
     normalizers = {}
     if config.normalize_observations:
         normalizers["observation"] = init_moments(parts.observation_size)
     return TrainState(
         root=root,
-        actor=Learner(actor, actor_target, parts.actor_optimizer(hp).init(actor), {}),
-        critic=Learner(critic, critic, parts.critic_optimizer(hp).init(critic), {}),
+        actor=_learner(parts.actor_optimizer, hp, actor, actor_stats, slow_actor),
+        critic=_learner(parts.critic_optimizer, hp, critic, critic_stats, slow_critic),
         duals=duals,
         normalizers=normalizers,
     )
+
+
+def _learner(
+    optimizer: Optimizer, hp: HyperParams, params: Params, stats: Stats, slow: bool
+) -> Learner:
+    """A network about to learn, with a slow copy of itself or without."""
+    opt_state = optimizer.init(hp, params)
+    return Learner(params, params if slow else None, opt_state, stats, stats if slow else {})

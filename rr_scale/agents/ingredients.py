@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
+from rr_scale.agents.optimizers import dual_optimizer, network_optimizer
+from rr_scale.agents.passes import Passes, build_passes
 from rr_scale.agents.state import TrainState
 from rr_scale.config import AgentConfig, HyperParams, RunConfig
 from rr_scale.core.aggregate import AGGREGATES
 from rr_scale.core.targets import smoothing_noise
 from rr_scale.nets.build import CriticEnsemble, Policy, build_critic, build_policy
 from rr_scale.normalize import standardize
-from rr_scale.optim import adam
-from rr_scale.types import Array
+from rr_scale.optim import FOLLOWS, Optimizer
+from rr_scale.types import Array, Params
 
 
 class Ingredients(NamedTuple):
@@ -28,9 +28,12 @@ class Ingredients(NamedTuple):
     action_size: int
     policy: Policy
     critic: CriticEnsemble
-    actor_optimizer: Callable[[HyperParams], optax.GradientTransformation]
-    critic_optimizer: Callable[[HyperParams], optax.GradientTransformation]
-    temperature_optimizer: Callable[[HyperParams], optax.GradientTransformation]
+    passes: Passes
+    actor_optimizer: Optimizer
+    critic_optimizer: Optimizer
+    temperature_optimizer: Optimizer
+    follow: Callable[[Params, Params, Array], Params]
+    """(target, online, tau) -> target"""
     target_value: Callable[[Array], Array]  # [N, B] -> [B]
     actor_value: Callable[[Array], Array]  # [N, B] -> [B]
     normalize: Callable[[TrainState, Array], Array]
@@ -39,30 +42,31 @@ class Ingredients(NamedTuple):
     """(hp, state, next observation [B, O], key) -> (action [B, A], log-probability [B])"""
 
 
-def build_ingredients(config: RunConfig, observation_size: int, action_size: int) -> Ingredients:
-    """Looks every named choice of `config` up; after this nothing asks for a name."""
+def build_ingredients(
+    config: RunConfig, observation_size: int, action_size: int, horizon: int
+) -> Ingredients:
+    """Looks every named choice of `config` up; after this nothing asks for a name.
+
+    Args:
+      config: a run.
+      observation_size: O.
+      action_size: A.
+      horizon: env steps over which schedules run.
+    """
     agent = config.agent
     policy = build_policy(agent.actor, observation_size, action_size)
-    hps = config.variant_hps()
-    clip_actor = any(math.isfinite(hp.actor_max_grad_norm) for hp in hps)
-    clip_critic = any(math.isfinite(hp.critic_max_grad_norm) for hp in hps)
-    decay_critic = any(hp.critic_weight_decay > 0 for hp in hps)
+    critic = build_critic(agent.critic, observation_size, action_size)
     return Ingredients(
         config=agent,
         observation_size=observation_size,
         action_size=action_size,
         policy=policy,
-        critic=build_critic(agent.critic, observation_size, action_size),
-        actor_optimizer=lambda hp: adam(
-            hp, hp.actor_lr, hp.actor_max_grad_norm if clip_actor else None
-        ),
-        critic_optimizer=lambda hp: adam(
-            hp,
-            hp.critic_lr,
-            hp.critic_max_grad_norm if clip_critic else None,
-            hp.critic_weight_decay if decay_critic else None,
-        ),
-        temperature_optimizer=lambda hp: adam(hp, hp.temperature_lr),
+        critic=critic,
+        passes=build_passes(agent.critic, critic),
+        actor_optimizer=network_optimizer(config, horizon, "actor", agent.actor),
+        critic_optimizer=network_optimizer(config, horizon, "critic", agent.critic),
+        temperature_optimizer=dual_optimizer(config, horizon, lambda hp: hp.temperature_lr),
+        follow=FOLLOWS[agent.critic.target_network],
         target_value=AGGREGATES[agent.critic.target_ensemble],
         actor_value=AGGREGATES[agent.actor.objective_ensemble],
         normalize=_normalizer(agent.normalize_observations),
@@ -91,11 +95,15 @@ _ALPHAS: dict[str, Callable[[HyperParams, TrainState], Array | float]] = {
 
 
 def _current(policy: Policy) -> Callable:
-    return lambda hp, state, observation, key: policy.sample(state.actor.params, observation, key)
+    return lambda hp, state, observation, key: policy.sample(
+        state.actor.params, state.actor.stats, observation, key
+    )
 
 
 def _target(policy: Policy) -> Callable:
-    return lambda hp, state, observation, key: policy.sample(state.actor.target, observation, key)
+    return lambda hp, state, observation, key: policy.sample(
+        state.actor.target, state.actor.target_stats, observation, key
+    )
 
 
 def _target_noise(policy: Policy) -> Callable:
@@ -103,7 +111,9 @@ def _target_noise(policy: Policy) -> Callable:
         hp: HyperParams, state: TrainState, observation: Array, key: Array
     ) -> tuple[Array, Array]:
         sample_key, noise_key = jax.random.split(key)
-        action, log_prob = policy.sample(state.actor.target, observation, sample_key)
+        action, log_prob = policy.sample(
+            state.actor.target, state.actor.target_stats, observation, sample_key
+        )
         noise = smoothing_noise(
             jax.random.normal(noise_key, action.shape), hp.target_noise, hp.target_noise_clip
         )

@@ -4,6 +4,8 @@ Nikishin et al., "The primacy bias in deep reinforcement learning", ICML 2022;
 D'Oro et al. 2023. Optimiser states of what is reset start afresh: stale Adam
 moments would make the first steps from new weights huge. Target networks are
 reset with their online networks, or targets would come from a dead critic.
+Running statistics of layers start afresh with the layers, also where weights
+are only shrunk: they describe activations that are gone.
 Replay and normaliser statistics are kept.
 """
 
@@ -41,6 +43,8 @@ def _reset_learner(rule: ResetRule, old: Learner, new: Learner) -> Learner:
             params=_heads_only(old.params, new.params),
             target=None if old.target is None else _heads_only(old.target, new.target),
             opt_state=_heads_only(old.opt_state, new.opt_state),
+            stats=_heads_only(old.stats, new.stats),
+            target_stats=_heads_only(old.target_stats, new.target_stats),
         )
     else:
         fresh = new

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from rr_scale.config import HyperParams
 from rr_scale.normalize import Moments
-from rr_scale.types import Array, Batch, Clock, Feedback, Params, Transition
+from rr_scale.types import Array, Batch, Clock, Feedback, Params, Stats, Transition
 
 # Hyper-parameters are traced: a pytree whose leaves are its fields.
 jax.tree_util.register_dataclass(
@@ -25,7 +25,8 @@ class Learner(NamedTuple):
     params: Params
     target: Params | None  # slow copy, where something bootstraps from it
     opt_state: Any
-    stats: dict[str, Any]  # running statistics of layers; empty without such layers
+    stats: Stats  # running statistics of layers; empty without such layers
+    target_stats: Stats = {}  # of the slow copy; follow `stats` as it follows `params`
 
 
 class TrainState(NamedTuple):
@@ -40,7 +41,7 @@ class TrainState(NamedTuple):
 
 def policy_of(train: TrainState) -> TrainState:
     """What acting needs, and nothing else."""
-    actor = train.actor._replace(target=None, opt_state=None)
+    actor = train.actor._replace(target=None, opt_state=None, target_stats={})
     return TrainState(None, actor, None, {}, train.normalizers)
 
 

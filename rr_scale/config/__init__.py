@@ -10,6 +10,7 @@ The defaults are those of the `sr_sac` preset.
 from rr_scale.config.agent import ActorConfig, AgentConfig, CriticConfig
 from rr_scale.config.hyperparams import HyperParams
 from rr_scale.config.network import NetworkConfig
+from rr_scale.config.optimizer import OptimizerConfig
 from rr_scale.config.replay import ReplayConfig
 from rr_scale.config.resets import ResetRule
 from rr_scale.config.run import RunConfig, Variant
@@ -20,6 +21,7 @@ __all__ = [
     "CriticConfig",
     "HyperParams",
     "NetworkConfig",
+    "OptimizerConfig",
     "ReplayConfig",
     "ResetRule",
     "RunConfig",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from rr_scale.config.network import NetworkConfig
+from rr_scale.config.optimizer import OptimizerConfig
 from rr_scale.setting import setting
 
 
@@ -13,6 +14,7 @@ class ActorConfig:
     """The policy."""
 
     network: NetworkConfig = NetworkConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
     distribution: str = setting(
         "tanh_gaussian", "what the policy head says", choices=("tanh_gaussian", "deterministic")
     )
@@ -38,6 +40,7 @@ class CriticConfig:
     """The action-value ensemble and its target."""
 
     network: NetworkConfig = NetworkConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
     ensemble_size: int = setting(2, "number of critics N", low=1)
     target_ensemble: str = setting(
         "min", "value of the next state, over the target critics", choices=("min", "mean", "first")
@@ -47,9 +50,28 @@ class CriticConfig:
         "who picks the next action: the actor, its target, or its target plus clipped noise",
         choices=("current", "target", "target_noise"),
     )
+    target_network: str = setting(
+        "polyak",
+        "slow copy of the critics that targets come from: follows by hp.tau, copied whole (every "
+        "target_delay updates), or none: targets come from the critics themselves",
+        choices=("polyak", "hard", "none"),
+    )
+    next_pass: str = setting(
+        "auto",
+        "(s, a) and (s', a') go through the critics in one pass or in two (auto: in one if their "
+        "network normalises by the batch)",
+        choices=("auto", "joint", "separate"),
+    )
     loss_scale: float = setting(
         1.0, "factor on the sum over critics of the mean squared error", above=0
     )
+
+    @property
+    def has_joint_pass(self) -> bool:
+        """Whether one pass serves (s, a) and (s', a')."""
+        if self.next_pass == "auto":
+            return self.network.has_batch_statistics
+        return self.next_pass == "joint"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +92,11 @@ class AgentConfig:
     )
     actor_delay: int = setting(1, "critic updates per actor (and temperature) update", low=1)
     target_delay: int = setting(1, "critic updates per target-network update", low=1)
+    lr_schedule: str = setting(
+        "constant",
+        "how all step sizes go to hp.lr_end of themselves, over all updates until the horizon",
+        choices=("constant", "linear", "cosine"),
+    )
     exploration: str = setting(
         "policy",
         "what acting adds: nothing (sample from the policy), gaussian, or ou noise",

@@ -30,12 +30,27 @@ class HyperParams:
     adam_b1: float = setting(0.9, "Adam, first moment decay", low=0, high=1)
     adam_b2: float = setting(0.999, "Adam, second moment decay", low=0, high=1)
     adam_eps: float = setting(1e-8, "Adam, epsilon outside the root", above=0)
+    actor_b1: float = setting(-1.0, "adam_b1 of the actor (-1: hp.adam_b1)", low=-1)
+    actor_b2: float = setting(-1.0, "adam_b2 of the actor (-1: hp.adam_b2)", low=-1)
+    critic_b1: float = setting(-1.0, "adam_b1 of the critics (-1: hp.adam_b1)", low=-1)
+    critic_b2: float = setting(-1.0, "adam_b2 of the critics (-1: hp.adam_b2)", low=-1)
+    dual_b1: float = setting(-1.0, "adam_b1 of dual variables (-1: hp.adam_b1)", low=-1)
+    dual_b2: float = setting(-1.0, "adam_b2 of dual variables (-1: hp.adam_b2)", low=-1)
+    lr_warmup: float = setting(
+        0.0, "share of all updates over which step sizes rise from 0", low=0, high=1
+    )
+    lr_end: float = setting(
+        0.1, "step sizes at the end of agent.lr_schedule, as a share of the first ones", low=0
+    )
     actor_max_grad_norm: float = setting(
         math.inf, "global-norm clip of the actor's raw gradient (inf: off)", above=0
     )
     critic_max_grad_norm: float = setting(
         math.inf, "global-norm clip of the critics' raw gradient (inf: off)", above=0
     )
+    actor_weight_decay: float = setting(
+        0.0, "weight decay of the actor (how it enters: agent.actor.optimizer.name)", low=0
+    )
     critic_weight_decay: float = setting(
-        0.0, "L2 penalty added to the critics' raw gradient (DDPG 2015: 1e-2)", low=0
+        0.0, "weight decay of the critics; as L2 penalty, DDPG 2015 has 1e-2", low=0
     )

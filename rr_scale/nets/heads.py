@@ -6,12 +6,25 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from rr_scale.config import ActorConfig, NetworkConfig
-from rr_scale.nets.layers import dense
+from rr_scale.nets.hyperspherical import HypersphericalHead
+from rr_scale.nets.kernels import UnitDense
+from rr_scale.nets.layers import SQRT2, dense
+from rr_scale.nets.parts import Part
 from rr_scale.nets.trunks import TRUNKS
 from rr_scale.types import Array
 
 HEADS = ("mean", "log_sigma", "value")
 """Names of head layers in every parameter tree; last-layer resets find them by name."""
+
+
+def output(network: NetworkConfig, width: int, name: str, gain: float = SQRT2) -> Part:
+    """The output layer that goes with a trunk, named after what it says."""
+    if network.trunk == "simba_v2":
+        return HypersphericalHead(width, name=name)
+    if network.unit_head:
+        return UnitDense(width, network.initializer, gain, name=name)
+    layer = dense(width, network.initializer, gain, name=name)
+    return lambda x, train: layer(x)
 
 
 class Actor(nn.Module):
@@ -25,14 +38,14 @@ class Actor(nn.Module):
     action_size: int
 
     @nn.compact
-    def __call__(self, observation: Array) -> tuple[Array, Array | None]:
+    def __call__(self, observation: Array, train: bool = False) -> tuple[Array, Array | None]:
         network = self.config.network
-        features = TRUNKS[network.trunk](network, name="trunk")(observation)
-        mean = dense(self.action_size, network.initializer, name="mean")(features)
+        features = TRUNKS[network.trunk](network, name="trunk")(observation, train)
+        mean = output(network, self.action_size, "mean")(features, train)
         if self.config.distribution == "deterministic":
             return mean, None
-        head = dense(self.action_size, network.initializer, gain=1.0, name="log_sigma")
-        return mean, head(features)
+        log_sigma = output(network, self.action_size, "log_sigma", gain=1.0)
+        return mean, log_sigma(features, train)
 
 
 class Critic(nn.Module):
@@ -41,8 +54,8 @@ class Critic(nn.Module):
     network: NetworkConfig
 
     @nn.compact
-    def __call__(self, observation: Array, action: Array) -> Array:
+    def __call__(self, observation: Array, action: Array, train: bool = False) -> Array:
         inputs = jnp.concatenate([observation, action], axis=-1)
-        features = TRUNKS[self.network.trunk](self.network, name="trunk")(inputs)
-        value = dense(1, self.network.initializer, name="value")(features)
+        features = TRUNKS[self.network.trunk](self.network, name="trunk")(inputs, train)
+        value = output(self.network, 1, "value")(features, train)
         return jnp.squeeze(value, axis=-1)

@@ -1,0 +1,189 @@
+"""The steps of an update: critics, actor, temperature, targets.
+
+Each step is a function (parts, given, state, measured) -> (state, scalars)
+that changes its own part of the state. `measured` holds the scalars of the
+steps before it. The SAC target is computed in `critic_step`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rr_scale.agents.ingredients import Ingredients
+from rr_scale.agents.state import Learner, TrainState
+from rr_scale.config import HyperParams
+from rr_scale.core.duals import temperature_loss
+from rr_scale.core.targets import actor_loss, critic_loss, soft_td_target
+from rr_scale.optim import Optimizer
+from rr_scale.rng import Stream, stream_key
+from rr_scale.types import Array, Batch, Clock, Params, Stats
+
+Scalars = dict[str, Array]
+TD_ERROR = "td_error"
+"""[B]; leaves the update in Feedback, not as a metric."""
+
+
+class Keys(NamedTuple):
+    """The randomness of one update, each key for one use."""
+
+    next_action: Array
+    action: Array
+    target_dropout: Array | None = None
+    critic_dropout: Array | None = None
+    objective_dropout: Array | None = None  # of the critics that the actor ascends
+    actor_dropout: Array | None = None
+
+
+class Given(NamedTuple):
+    """What an update is given besides the state."""
+
+    hp: HyperParams
+    batch: Batch  # observations normalised
+    clock: Clock
+    keys: Keys
+
+
+def draw_keys(parts: Ingredients, root: Array, update: Array) -> Keys:
+    """The keys of update number `update`; networks without dropout get none for it."""
+    # Independent noise for the next action and for the actor's action.
+    next_action, action = jax.random.split(stream_key(root, Stream.UPDATE, update))
+    keys = Keys(next_action, action)
+    critic, actor = parts.config.critic.network, parts.config.actor.network
+    if critic.dropout or actor.dropout:
+        masks = jax.random.split(stream_key(root, Stream.DROPOUT, update), 4)
+        if critic.dropout:
+            keys = keys._replace(target_dropout=masks[0], critic_dropout=masks[1])
+            keys = keys._replace(objective_dropout=masks[2])
+        if actor.dropout:
+            keys = keys._replace(actor_dropout=masks[3])
+    return keys
+
+
+def descend(optimizer: Optimizer, given: Given, learner: Learner, gradient: Params) -> Learner:
+    """One step of `learner` against its gradient."""
+    params, opt_state = optimizer.step(
+        given.hp, given.clock, gradient, learner.opt_state, learner.params
+    )
+    return learner._replace(params=params, opt_state=opt_state)
+
+
+def critic_step(
+    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
+) -> tuple[TrainState, Scalars]:
+    """All critics regress on one target, from the target critics if there are any."""
+    hp, batch, keys = given.hp, given.batch, given.keys
+    alpha = parts.alpha(hp, state)
+    next_action, next_log_prob = parts.next_action(
+        hp, state, batch.next_observation, keys.next_action
+    )
+
+    def target_from(next_q: Array) -> Array:
+        value = parts.target_value(next_q)
+        return soft_td_target(batch.reward, batch.discount, value, next_log_prob, alpha)
+
+    slow_target = None
+    if parts.passes.target is not None:
+        slow_target = target_from(
+            parts.passes.target(state.critic, batch, next_action, keys.target_dropout)
+        )
+
+    def loss_fn(params: Params) -> tuple[Array, tuple[Array, Array, Stats]]:
+        q, next_q, stats = parts.passes.online(
+            params, state.critic, batch, next_action, keys.critic_dropout
+        )
+        target = slow_target
+        if target is None:
+            target = jax.lax.stop_gradient(target_from(next_q))
+        loss = critic_loss(q, target, batch.weight, parts.config.critic.loss_scale)
+        return loss, (q, target, stats)
+
+    (loss, (q, target, stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+        state.critic.params
+    )
+    critic = descend(parts.critic_optimizer, given, state.critic, gradient)
+    td_error = jnp.mean(jnp.abs(q - target), axis=0)
+    return state._replace(critic=critic._replace(stats=stats)), {
+        "train/critic_loss": loss,
+        "train/q_mean": jnp.mean(q),
+        "train/target_q_mean": jnp.mean(target),
+        "train/td_error": jnp.mean(td_error),
+        TD_ERROR: td_error,
+    }
+
+
+def actor_step(
+    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
+) -> tuple[TrainState, Scalars]:
+    """The actor ascends the critics' value of its own reparameterised action.
+
+    The critics are used as in acting, with running statistics; dropout, which
+    belongs to what their ensemble means (Hiraoka et al. 2022), stays on.
+    """
+    hp, batch, keys = given.hp, given.batch, given.keys
+    alpha = parts.alpha(hp, state)
+
+    def loss_fn(params: Params) -> tuple[Array, tuple[Array, Stats]]:
+        output, stats = parts.policy.apply(
+            params, state.actor.stats, batch.observation, keys.actor_dropout, True
+        )
+        action, log_prob = parts.policy.draw(output, keys.action)
+        critic = state.critic
+        q, _ = parts.critic.apply(
+            critic.params, critic.stats, batch.observation, action, keys.objective_dropout, False
+        )
+        loss = actor_loss(parts.actor_value(q), log_prob, alpha)
+        return loss, (-jnp.mean(log_prob), stats)
+
+    (loss, (entropy, stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+        state.actor.params
+    )
+    actor = descend(parts.actor_optimizer, given, state.actor, gradient)
+    scalars = {"train/actor_loss": loss}
+    if parts.policy.stochastic:
+        scalars["train/entropy"] = entropy
+    if parts.config.temperature != "none":
+        scalars["train/temperature"] = jnp.asarray(alpha)
+    return state._replace(actor=actor._replace(stats=stats)), scalars
+
+
+def temperature_step(
+    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
+) -> tuple[TrainState, Scalars]:
+    """The temperature follows the entropy that the actor step just measured."""
+    target_entropy = -given.hp.target_entropy_scale * parts.action_size
+    learner = state.duals["temperature"]
+    loss, gradient = jax.value_and_grad(temperature_loss)(
+        learner.params, measured["train/entropy"], target_entropy, parts.config.temperature
+    )
+    learner = descend(parts.temperature_optimizer, given, learner, gradient)
+    duals = {**state.duals, "temperature": learner}
+    return state._replace(duals=duals), {"train/temperature_loss": loss}
+
+
+def target_step(
+    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
+) -> tuple[TrainState, Scalars]:
+    """Every network that has a slow copy moves it, running statistics included."""
+
+    def follow(learner: Learner) -> Learner:
+        if learner.target is None:
+            return learner
+        return learner._replace(
+            target=parts.follow(learner.target, learner.params, given.hp.tau),
+            target_stats=parts.follow(learner.target_stats, learner.stats, given.hp.tau),
+        )
+
+    return state._replace(actor=follow(state.actor), critic=follow(state.critic)), {}
+
+
+STEPS: dict[str, Callable[..., tuple[TrainState, Scalars]]] = {
+    "critic": critic_step,
+    "target": target_step,
+    "actor": actor_step,
+    "temperature": temperature_step,
+}
+"""Name in `agent.update_order` -> step."""
