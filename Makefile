@@ -12,7 +12,7 @@ export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 
 DEMO := runs/demo
 
-.PHONY: install demo test test-all check format kill-test bench bench-install clean
+.PHONY: install demo test test-all slurm-test check format kill-test bench bench-install clean
 
 install: $(INSTALLED)
 
@@ -34,10 +34,14 @@ check: $(INSTALLED)
 	$(PY) -m mypy
 
 test: check
-	$(PY) -m pytest -n 2 -m "not slow and not gpu"
+	$(PY) -m pytest -n 2 -m "not slow and not gpu and not slurm"
 
 test-all: check
 	$(PY) -m pytest
+
+# Two nodes on this machine; says why if Slurm is not there.
+slurm-test: $(INSTALLED)
+	$(PY) -m pytest -m slurm -rs
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .

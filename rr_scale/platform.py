@@ -60,6 +60,12 @@ def _asked() -> tuple[int, int]:
     return int(threads) if threads.isdecimal() else 0, int(found[-1]) if found else 0
 
 
+def share(cpus: int, num_lanes: int) -> Layout:
+    """How `prepare` divides CPUs among lanes if nobody says otherwise."""
+    devices = min(cpus, num_lanes)
+    return Layout(max(1, cpus // devices), devices)
+
+
 def prepare(threads: int | None, devices: int | None, num_lanes: int = 1) -> Layout:
     """Sets thread pool, host devices and rendering through the environment.
 
@@ -77,7 +83,7 @@ def prepare(threads: int | None, devices: int | None, num_lanes: int = 1) -> Lay
       RuntimeError: jax is imported already and would not notice the change.
     """
     now, asked, cpus = current_layout(), _asked(), usable_cpus()
-    devices = devices or asked[1] or min(cpus, num_lanes)
+    devices = devices or asked[1] or share(cpus, num_lanes).devices
     wanted = Layout(threads or asked[0] or max(1, cpus // devices), devices)
     if wanted != now and "jax" in sys.modules:
         raise RuntimeError(f"jax was imported before the process was set up: {now} != {wanted}")
@@ -199,10 +205,10 @@ def _git_commit() -> str | None:
 
 def _code_digest() -> str:
     # Results depend on the code and not on the commit: a checkout may be dirty,
-    # and most commits touch documents only. Plots and tables change no number.
+    # and most commits touch documents only. Plots, tables and sweeps change no number.
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
         name = path.relative_to(_PACKAGE)
-        if name.parts[0] != "analysis":
+        if name.parts[0] not in ("analysis", "sweep"):
             digest.update(f"{name.as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()[:12]

@@ -53,6 +53,9 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
     # Without rng, which imports jax; the clock says when resets fire.
     "analysis": {"errors", "types", "config", "setting", "clock"},
+    # Launchers, and the process of a job, which starts a run as `cli` does.
+    "sweep": SETTINGS
+    | {"setting", "presets", "durable", "platform", "runfile", "envs", "train", "session"},
     # The two that tie training and analysis together.
     "session": ANYTHING,
     "cli": ANYTHING,
@@ -220,6 +223,10 @@ def test_files_stay_small(path: Path) -> None:
         "rr_scale.envs.pool",
         "rr_scale.envs.exchange",
         "rr_scale.analysis.read",
+        "rr_scale.sweep.job",
+        "rr_scale.sweep.local",
+        "rr_scale.sweep.progress",
+        "rr_scale.sweep.slurm",
     ],
 )
 def test_importing_does_not_start_jax(module: str) -> None:

@@ -10,9 +10,10 @@ import os
 import signal
 from multiprocessing.connection import Connection
 
-IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""The parent decides: a Ctrl-C reaches every process of a terminal, and the
-simulators must outlive the step and the checkpoint that follow it."""
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""The parent decides: a Ctrl-C reaches every process of a terminal, the signals
+of a cluster every process of a job, and the simulators must outlive the step and
+the checkpoint that follow."""
 
 _THREAD_LIMITS = (
     "OMP_NUM_THREADS",

@@ -31,13 +31,23 @@ def refuse_if_held(save_dir: Path) -> None:
     Raises:
       UserError: another process holds the lock (names it).
     """
-    path = Path(save_dir) / "lock"
-    holder = _read(path)
-    if holder is not None and _is_held(holder):
+    holder = find_holder(save_dir)
+    if holder is not None:
         raise UserError(
             f"{save_dir} is in use by {_name(holder)}; wait for it, "
-            f"or delete {path} if that process is gone"
+            f"or delete {Path(save_dir) / 'lock'} if that process is gone"
         )
+
+
+def find_holder(save_dir: Path) -> dict[str, Any] | None:
+    """What the lock of a folder says about its holder; None if nobody holds it.
+
+    Returns:
+      `heartbeat` (seconds since the epoch), and if the file could be read
+      `host`, `namespace`, `pid` and `process_start`.
+    """
+    holder = _read(Path(save_dir) / "lock")
+    return holder if holder is not None and _is_held(holder) else None
 
 
 class RunLock:

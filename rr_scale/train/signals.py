@@ -8,10 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# Schedulers of clusters send the latter two ahead of a time limit or of preemption.
+NOTED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
 
 @contextmanager
-def noting_signals() -> Iterator[list[int]]:
-    """SIGTERM and SIGINT are noted in the list; a second one acts as usual.
+def noting_signals(what: str = "finishing the step") -> Iterator[list[int]]:
+    """Signals in `NOTED` are noted in the list; a second one of a kind acts as usual.
+
+    Args:
+      what: happens next, for the line on stderr.
 
     Outside the main thread nothing is caught: whoever called us from Python
     handles signals there.
@@ -23,10 +29,10 @@ def noting_signals() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, previous[number])
         # Not print: the signal may have come in the middle of one.
-        os.write(2, b"signal %d: finishing the step\n" % number)
+        os.write(2, f"signal {number}: {what}\n".encode())
 
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in NOTED:
             previous[number] = signal.signal(number, note)
     except ValueError:
         previous.clear()
