@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     | SETTINGS
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
     # Without rng, which imports jax; the clock says when resets fire.
-    "analysis": {"errors", "types", "config", "setting", "clock"},
+    "analysis": {"errors", "types", "config", "setting", "clock", "durable"},
     # Launchers, and the process of a job, which starts a run as `cli` does.
     "sweep": SETTINGS
     | {"setting", "presets", "durable", "platform", "runfile", "envs", "train", "session"},
