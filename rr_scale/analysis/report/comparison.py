@@ -62,7 +62,9 @@ def compare(tables: Tables, grids: Grids, reps: int) -> dict[str, Any]:
             "curve": _curve(statistics([table], PER_TASK, CURVE_REPS), grids),
             "final": _final([table], PER_TASK, _step_of_task(tables, task), reps),
         }
-        for (name, task), table in tables.items()
+        for (name, task), table in sorted(
+            tables.items(), key=lambda item: (item[0][1], naturally(item[0][0]))
+        )
     ]
     return {
         "common_tasks": common,
