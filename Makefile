@@ -12,7 +12,7 @@ export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 
 DEMO := runs/demo
 
-.PHONY: install demo test test-all slurm-test check format kill-test bench bench-install clean
+.PHONY: install demo report test test-all slurm-test check format kill-test bench bench-install clean
 
 install: $(INSTALLED)
 
@@ -27,6 +27,10 @@ demo: $(INSTALLED)
 	  --set agent.actor.network.hidden=128,128 \
 	  --set agent.critic.network.hidden=128,128 --save_dir $(DEMO)
 	$(PY) scripts/check_demo.py $(DEMO) --multiple 4
+
+# The index of results/: open results/index.html in a browser.
+report: $(INSTALLED)
+	$(PY) scripts/report.py results --title "Results of this repository" --out results/index.html
 
 check: $(INSTALLED)
 	$(PY) -m ruff check .

@@ -36,7 +36,9 @@ def settings(curves: Curves) -> dict[str, Any]:
     rows = []
     for path, by_experiment in known.items():
         values = [by_experiment.get(name, []) for name in names]
-        differs = len({tuple(value) for value in values}) > 1 or any(len(v) > 1 for v in values)
+        # What an older version did not record is not known to differ.
+        known_values = {tuple(value) for value in values if value}
+        differs = len(known_values) > 1 or any(len(value) > 1 for value in values)
         makes_another = path not in free and not path.startswith(("machine: ", "version: "))
         rows.append({"name": path, "fixed": makes_another, "differs": differs, "values": values})
     rows.sort(key=lambda row: (not row["differs"], not row["fixed"]))
@@ -54,7 +56,7 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if value and isinstance(value, str) else json.dumps(value)
 
 
 def costs(curves: Curves) -> list[dict[str, Any]]:

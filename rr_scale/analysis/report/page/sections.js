@@ -82,7 +82,7 @@ function aggregateSection() {
           series: curves,
           xLabel: AXES[state.axis],
           name: "all tasks together",
-          size: SIZES.large,
+          size: window.innerWidth < 700 ? SIZES.small : SIZES.large,
           zoom: state.zoom.aggregate,
           onZoom: (zoom) => setZoom("aggregate", zoom),
         }),
