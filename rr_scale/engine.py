@@ -10,33 +10,24 @@ a leading axis of `placement.padded` lanes, what the caller sees has S.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rr_scale.agents.state import Agent, TrainState, all_finite, policy_of
+from rr_scale.agents.state import Agent, TrainState, all_finite
 from rr_scale.config import HyperParams, ReplayConfig
+from rr_scale.engine_state import BLOCK, EngineState, copy_policy, read_leaves, read_rows
+from rr_scale.learn import Learning, learn
 from rr_scale.placement import Placement, placed
 from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
-from rr_scale.replay.sampling import sample
-from rr_scale.rng import Stream, root_key, stream_key
+from rr_scale.replay.priorities import Priorities
+from rr_scale.replay.sampler import make_sampler
+from rr_scale.replay.sumtree import Tree
+from rr_scale.rng import root_key
 from rr_scale.types import Array, Clock, Mean, Metrics, Transition
-
-# Rows read back from the device at a time: one program, whatever the number.
-_BLOCK = 4096
-
-
-class EngineState(NamedTuple):
-    """All device state of a run; every leaf has a leading lane axis S."""
-
-    train: TrainState
-    replay: rings.AnyRing
-    memory: Any
-    metrics: Metrics  # sums since they were last read
-    first_bad: Array  # [S] int32, first update with a non-finite number, -1 if none
 
 
 class Engine:
@@ -49,6 +40,7 @@ class Engine:
       capacity: rows per lane of the ring.
       observation_size, action_size: O and A.
       placement: where the lanes run; by default `placed(S)`.
+      schedule_horizon: env steps over which importance weights are annealed.
     """
 
     def __init__(
@@ -60,9 +52,11 @@ class Engine:
         observation_size: int,
         action_size: int,
         placement: Placement | None = None,
+        schedule_horizon: int = 1,
     ):
         self._agent = agent
         self._replay = replay
+        self._sampler = make_sampler(replay, schedule_horizon)
         self._sizes = (capacity, observation_size, action_size)
         self.placement = place = placement or placed(len(hps))
         self.hp = self.stack(hps)
@@ -70,10 +64,11 @@ class Engine:
         self._act = place.program(self._act_lanes, "LLLLLS", static=True)
         self._step = place.program(self._step_lanes, "LLLS", static=True, donate=1)
         self._reset = place.program(self._reset_lanes, "LLS", static=True, donate=1)
-        self._policy = place.program(_copy_policy, "L")
+        self._policy = place.program(copy_policy, "L")
         self._evaluate = place.program(self._evaluate_lanes, "LLL")
         self._finite = place.program(jax.vmap(all_finite), "L")
-        self._rows = place.program(_read_rows, "LS")
+        self._rows = place.program(read_rows, "LS")
+        self._leaves = place.program(partial(read_leaves, capacity=capacity), "L")
 
     @property
     def num_lanes(self) -> int:
@@ -154,12 +149,19 @@ class Engine:
     def rows(self, state: EngineState, start: int, stop: int) -> dict[str, np.ndarray]:
         """The rows with insertion index in [start, stop), fields [S, stop - start, ...]."""
         blocks = []
-        for first in range(start, stop, _BLOCK):
+        for first in range(start, stop, BLOCK):
             block = self.placement.to_host(self._rows(state.replay, np.int32(first)))
             blocks.append(jax.tree.map(lambda x, n=stop - first: x[:, :n], block))
         if not blocks:
             return {}
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *blocks)._asdict()
+
+    def leaves(self, state: EngineState, start: int, stop: int) -> np.ndarray | None:
+        """What rows are drawn in proportion to [S, stop - start]; None if all are alike."""
+        if state.sampler.priorities is None:
+            return None
+        leaves = self._leaves(state.sampler.priorities.nodes)
+        return self.placement.to_host(leaves)[:, np.arange(start, stop) % self._sizes[0]]
 
     def read_metrics(self, state: EngineState) -> tuple[dict[str, np.ndarray], EngineState]:
         """Means [S] since the last reading, of what was computed, and zeroed sums."""
@@ -179,7 +181,9 @@ class Engine:
         ring = jax.tree.map(tile, rings.empty(self._replay.storage, *self._sizes))
         memory = jax.tree.map(tile, self._agent.initial_memory())
         metrics = {name: Mean(tile(jnp.zeros(())), tile(jnp.zeros(()))) for name in self._names(hp)}
-        return EngineState(train, ring, memory, metrics, jnp.full(num_lanes, -1, jnp.int32))
+        sampler = jax.tree.map(tile, self._sampler.empty(self._sizes[0]))
+        first_bad = jnp.full(num_lanes, -1, jnp.int32)
+        return EngineState(train, ring, memory, metrics, first_bad, sampler)
 
     def _names(self, hps: HyperParams) -> list[str]:
         """Names of the metrics that an update reports, without running one."""
@@ -188,9 +192,11 @@ class Engine:
             hp = jax.tree.map(lambda x: x[0], hps)
             train = self._agent.init(root_key(0), hp)
             ring = rings.empty(self._replay.storage, 1, *self._sizes[1:])
-            batch = sample(ring, root_key(0), hp.discount, self._replay)
             clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0))
-            return self._agent.update(hp, train, {"train": batch}, clock)[1].metrics
+            priorities = self._sampler.empty(1).priorities
+            tree = None if priorities is None else Tree(priorities.nodes, 0)
+            drawn = self._sampler.draw(hp, ring, tree, root_key(0), clock)
+            return self._agent.update(hp, train, drawn.batches, clock)[1].metrics
 
         return list(jax.eval_shape(feedback))
 
@@ -227,7 +233,8 @@ class Engine:
         episode_end = transition.terminated | transition.truncated
         train = jax.vmap(self._agent.observe)(hp, state.train, transition, episode_end)
         replay = jax.vmap(rings.insert)(state.replay, transition)
-        state = state._replace(train=train, replay=replay)
+        sampler = jax.vmap(self._sampler.insert)(state.sampler, state.replay, replay)
+        state = state._replace(train=train, replay=replay, sampler=sampler)
         if num_updates == 0:
             return state
 
@@ -237,33 +244,39 @@ class Engine:
             # compiled, and be fused with what is around it: other bits.
             count = jnp.where(clock.update < 0, 0, 1)
 
-        def one(lane: Array, hp: HyperParams, *carry: Any) -> tuple:
+        def one(lane: Array, hp: HyperParams, before: Learning) -> Learning:
             ring = lane_view(replay, lane)
 
-            def update(index: Array, carry: tuple) -> tuple:
-                train, metrics, first_bad = carry
-                now = Clock(clock.env_step, clock.update + index, clock.since_reset + index)
-                key = stream_key(train.root, Stream.REPLAY, now.update)
-                batch = sample(ring, key, hp.discount, self._replay)
-                train, feedback = self._agent.update(hp, train, {"train": batch}, now)
-                totals = sum(mean.total for mean in feedback.metrics.values())
-                bad = ~jnp.isfinite(totals) & (first_bad < 0)
-                first_bad = jnp.where(bad, now.update, first_bad)
-                return train, jax.tree.map(jnp.add, metrics, feedback.metrics), first_bad
-
-            def learn(carry: tuple) -> tuple:
-                return jax.lax.fori_loop(0, count, update, carry)
+            def updates(before: Learning) -> Learning:
+                return learn(self._agent, self._sampler, hp, ring, before, clock, count)
 
             if self.placement.has_idle_lanes:
                 # A copy that only fills a device would keep it from helping the others.
                 real = self.placement.index(lane) < self.num_lanes
-                return jax.lax.cond(real, learn, lambda carry: carry, carry)
-            return learn(carry)
+                return jax.lax.cond(real, updates, lambda before: before, before)
+            return updates(before)
+
+        def with_tree(
+            nodes: Array, start: Array, lane: Array, hp: HyperParams, before: Learning
+        ) -> tuple[Array, Learning]:
+            learned = one(lane, hp, before._replace(tree=Tree(nodes, jnp.int32(start))))
+            return learned.tree.nodes, learned._replace(tree=None)
 
         lanes = jnp.arange(self.placement.per_device)
-        learned = self.placement.map(one, lanes, hp, train, state.metrics, state.first_bad)
-        train, metrics, first_bad = learned
-        return state._replace(train=train, metrics=metrics, first_bad=first_bad)
+        before = Learning(train, state.metrics, state.first_bad, None, None)
+        if sampler.priorities is None:
+            learned = self.placement.map(one, lanes, hp, before)
+        else:
+            nodes, highest = sampler.priorities
+            before = before._replace(highest=highest)
+            nodes, learned = self.placement.map_in_place(with_tree, nodes, lanes, hp, before)
+            sampler = sampler._replace(priorities=Priorities(nodes, learned.highest))
+        return state._replace(
+            train=learned.train,
+            metrics=learned.metrics,
+            first_bad=learned.first_bad,
+            sampler=sampler,
+        )
 
     def _restart_memory(self, memory: Any, begins: Array) -> Any:
         return jax.tree.map(
@@ -279,15 +292,3 @@ class Engine:
             return self._agent.reset(pair[0], pair[1], rule, firing)
 
         return state._replace(train=jax.lax.map(one, (hp, state.train)))
-
-
-def _read_rows(replay: rings.AnyRing, start: Array) -> Transition:
-    capacity = replay.rows.reward.shape[1]
-    index = (start + jnp.arange(_BLOCK)) % capacity
-    return jax.vmap(rings.read, in_axes=(0, None))(replay, index)
-
-
-def _copy_policy(train: TrainState) -> TrainState:
-    # Copied inside a program: an argument that is returned as it is would be
-    # the very buffer that the next step overwrites.
-    return jax.tree.map(jnp.copy, policy_of(train))

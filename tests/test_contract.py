@@ -53,6 +53,7 @@ UNPUBLISHED = {
             "agent.actor_delay": 3,
             "agent.target_delay": 2,
             "replay.n_step": 3,
+            "replay.sampling": "prioritized",
             "replay.bootstrap_on_truncation": False,
             "hp.actor_max_grad_norm": 1.0,
             "hp.critic_max_grad_norm": 1.0,

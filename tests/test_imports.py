@@ -47,7 +47,9 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     # Without rng, which imports jax.
     "envs": {"errors", "types", "config", "clock", "seeds"},
     "placement": BASE,
-    "engine": ENGINE | {"placement"},
+    "learn": ENGINE,
+    "engine_state": ENGINE,
+    "engine": ENGINE | {"placement", "learn", "engine_state"},
     "train": ENGINE
     | SETTINGS
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
@@ -71,6 +73,8 @@ ACCELERATED = {
     "agents",
     "replay",
     "placement",
+    "learn",
+    "engine_state",
     "engine",
     "train",
     "session",

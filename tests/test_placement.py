@@ -49,7 +49,7 @@ from rr_scale.placement import placed
 from rr_scale.train import snapshot
 
 SEEDS = [3, 11, 4, 7, 5]
-CONFIG = dataclasses.replace(tiny("td3"), resets=(ResetRule(),))
+CONFIG = dataclasses.replace(tiny("td3", SETTINGS), resets=(ResetRule(),))
 ROWS = make_rows(30, 5)
 
 @functools.cache
@@ -66,7 +66,8 @@ def learned(lanes, group, devices, restore=False):
     if restore:
         saved = snapshot.to_saved(engine, state)
         # The ring wraps: only its last twenty rows exist.
-        state = snapshot.from_saved(engine, seeds, saved, engine.rows(state, 0, 20), 0, 20)
+        rows_, leaves = engine.rows(state, 0, 20), engine.leaves(state, 0, 20)
+        state = snapshot.from_saved(engine, seeds, saved, rows_, 0, 20, leaves)
     state = train(engine, state, select(rows, slice(20, 30)), 3, 30)
     warm = engine.act(state, rows.observation[0], np.ones(len(seeds), bool), clock(7), "warmup")[0]
     best = engine.evaluate(engine.policy(state), rows.observation[:4].swapaxes(0, 1))
@@ -77,7 +78,7 @@ def learned(lanes, group, devices, restore=False):
     return engine.placement.to_host(warm), everything
 
 alone = [learned([lane], 0, 1) for lane in range(5)]
-for lanes, group, devices in ([5, 0, 2], [5, 2, 2], [3, 3, 1], [2, 0, 2]):
+for lanes, group, devices in LAYOUTS:
     warm, together = learned(list(range(lanes)), group, devices)
     for lane in range(lanes):
         np.testing.assert_array_equal(warm[lane], alone[lane][0][0])
@@ -105,8 +106,20 @@ def test_lanes_are_dealt_out_evenly_and_no_device_holds_copies_only() -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_lane_learns_the_same_wherever_it_runs() -> None:
-    assert run(LAYOUTS, 2).strip() == "as alone"
+@pytest.mark.parametrize(
+    ("settings", "layouts"),
+    [
+        ({}, [[5, 0, 2], [5, 2, 2], [3, 3, 1], [2, 0, 2]]),
+        ({"replay.sampling": "prioritized"}, [[5, 0, 2]]),
+        pytest.param(
+            {"replay.sampling": "lap"}, [[5, 2, 2], [3, 3, 1], [2, 0, 2]], marks=pytest.mark.slow
+        ),
+    ],
+    ids=["uniform", "prioritized", "lap"],
+)
+def test_a_lane_learns_the_same_wherever_it_runs(settings: dict, layouts: list) -> None:
+    given = f"SETTINGS, LAYOUTS = {settings!r}, {layouts!r}\n"
+    assert run(given + LAYOUTS, 2).strip() == "as alone"
 
 
 def test_asking_for_more_devices_than_there_are_is_an_error() -> None:

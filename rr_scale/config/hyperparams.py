@@ -54,3 +54,14 @@ class HyperParams:
     critic_weight_decay: float = setting(
         0.0, "weight decay of the critics; as L2 penalty, DDPG 2015 has 1e-2", low=0
     )
+    priority_exponent: float = setting(
+        0.6, "how much priorities count, alpha: 0 draws uniformly (LAP: 0.4)", low=0
+    )
+    priority_epsilon: float = setting(1e-6, "added to |TD error| (prioritized)", above=0)
+    importance_start: float = setting(
+        0.4, "importance weights, beta at the first step (prioritized)", low=0
+    )
+    importance_end: float = setting(
+        1.0, "importance weights, beta at the horizon (prioritized)", low=0
+    )
+    lap_floor: float = setting(1.0, "smallest |TD error| that counts (lap)", above=0)

@@ -24,3 +24,9 @@ class ReplayConfig:
     bootstrap_on_truncation: bool = setting(
         True, "a time limit is not death; false replicates code that stores the raw `done`"
     )
+    sampling: str = setting(
+        "uniform",
+        "how rows are drawn: all alike, by |TD error| with importance weights, or by |TD error| "
+        "with a floor and no weights",
+        choices=("uniform", "prioritized", "lap"),
+    )

@@ -8,7 +8,7 @@ from rr_scale.types import Array
 
 
 def n_step_window(
-    reward: Array, terminated: Array, truncated: Array, available: Array, gamma: Array
+    reward: Array, terminated: Array, truncated: Array, available: Array, gamma: Array | float
 ) -> tuple[Array, Array, Array]:
     """Sums rewards up to the end of the window, the episode or the data.
 

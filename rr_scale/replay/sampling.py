@@ -1,4 +1,4 @@
-"""Drawing batches from a ring, uniformly, inside the compiled update."""
+"""Batches from a ring, inside the compiled update: uniform draws, and what a batch is made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rr_scale.replay.rings import AnyRing, next_observation, observation
 from rr_scale.types import Array, Batch
 
 
-def sample(ring: AnyRing, key: Array, gamma: Array, config: ReplayConfig) -> Batch:
+def sample(ring: AnyRing, key: Array, gamma: Array | float, config: ReplayConfig) -> Batch:
     """Draws transitions with replacement; n-step windows never cross the cursor.
 
     Args:
@@ -25,6 +25,17 @@ def sample(ring: AnyRing, key: Array, gamma: Array, config: ReplayConfig) -> Bat
       A batch with leading axis B.
     """
     age = jax.random.randint(key, (config.batch_size,), 0, ring.size)
+    return form(ring, age, gamma, config)
+
+
+def form(ring: AnyRing, age: Array, gamma: Array | float, config: ReplayConfig) -> Batch:
+    """The n-step transitions that begin at the rows of these ages, with weight 1.
+
+    Args:
+      ring: at least one row.
+      age: [B], 0 is the oldest row.
+      gamma, config: as for `sample`.
+    """
     first = by_age(ring, age)
     rows = ring.rows
     if config.n_step == 1:

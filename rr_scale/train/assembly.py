@@ -75,6 +75,7 @@ def build_engine(
         ring_capacity(config),
         *sizes,
         placed(len(lanes), config.lanes_per_group, devices),
+        schedule_horizon,
     )
 
 

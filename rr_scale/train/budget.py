@@ -11,6 +11,7 @@ from rr_scale.config import RunConfig
 from rr_scale.envs.spec import EnvSpec
 from rr_scale.errors import UserError
 from rr_scale.placement import placed
+from rr_scale.replay import sampler
 from rr_scale.replay.rings import STORAGES, nbytes
 
 # Networks, optimiser states, compiled programs and their scratch space.
@@ -33,7 +34,8 @@ def check(config: RunConfig, spec: EnvSpec, num_lanes: int) -> None:
     # Host devices share the host's memory; accelerators have memory of their own.
     held = place.padded if place.platform == "cpu" else place.per_device
     sizes = (ring_capacity(config), spec.observation_size, spec.action_size)
-    needs = {storage: held * nbytes(storage, *sizes) for storage in STORAGES}
+    beside = sampler.nbytes(config.replay, sizes[0])
+    needs = {storage: held * (nbytes(storage, *sizes) + beside) for storage in STORAGES}
     needed, smallest = needs[config.replay.storage], min(needs, key=needs.__getitem__)
     other = f", or --replay_storage={smallest} ({needs[smallest] / 2**30:.1f} GiB)"
     free = _free_bytes()

@@ -251,6 +251,10 @@ class Trainer:
         if self._pending is not None:
             arrays["pending"] = self._engine.placement.to_host(self._pending)
         # Everything is copied here, since what follows is done beside training.
+        held = max(self.env_step - self._capacity, 0)
+        leaves = self._engine.leaves(self._state, held, self.env_step)
+        if leaves is not None:
+            arrays["leaves"] = leaves
         start, stop = self._store.missing(self.env_step, self._capacity)
         save = partial(
             self._store.save,
@@ -287,6 +291,7 @@ class Trainer:
             restored.rows,
             restored.first_row,
             self.env_step,
+            arrays.pop("leaves", None),
         )
         self._tracker_states, self._lengths = host["trackers"], host["lengths"]
         self._begins, self._pending = arrays.pop("begins"), arrays.pop("pending", None)

@@ -1,7 +1,8 @@
 """Device state to and from what a checkpoint holds.
 
 Typed keys travel as their integers; the ring travels as rows, which the
-checkpoint stores in chunks, so that only what is new is written.
+checkpoint stores in chunks, so that only what is new is written; a tree of
+priorities travels as its leaves.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import jax
 import numpy as np
 
 from rr_scale.engine import Engine, EngineState
-from rr_scale.replay import rings
+from rr_scale.replay import priorities, rings
 
 
 def to_saved(engine: Engine, state: EngineState) -> Any:
-    """Everything but the replay rows, as plain arrays of the host [S, ...].
+    """Everything but replay rows and their leaves, as plain arrays of the host [S, ...].
 
     They are copies: on a CPU what comes from the device is a view of it, and
     the state is about to be donated.
@@ -31,7 +32,10 @@ def saved_shapes(engine: Engine, seeds: list[int]) -> Any:
 
 def _plain(state: EngineState) -> EngineState:
     train = state.train._replace(root=jax.random.key_data(state.train.root))
-    return state._replace(train=train, replay=None)
+    sampler = state.sampler
+    if sampler.priorities is not None:
+        sampler = sampler._replace(priorities=sampler.priorities._replace(nodes=None))
+    return state._replace(train=train, replay=None, sampler=sampler)
 
 
 def from_saved(
@@ -41,6 +45,7 @@ def from_saved(
     rows: dict[str, np.ndarray],
     first_row: int,
     total_rows: int,
+    leaves: np.ndarray | None = None,
 ) -> EngineState:
     """The device state of a checkpoint.
 
@@ -52,13 +57,20 @@ def from_saved(
       rows: fields [S, n, ...] in insertion order; emptied.
       first_row: insertion index of the first of them.
       total_rows: rows ever inserted.
+      leaves: what `Engine.leaves` gave for these rows.
     """
     # Only transfers: a jnp function here would be a program that a fresh run does not compile.
     state = engine.placement.to_device(saved)
     root = jax.random.wrap_key_data(state.train.root, impl="threefry2x32")
     like = _lanes(engine, engine.shapes(seeds).replay)
     ring = rings.refill(like, rows, first_row, total_rows, engine.placement.to_device)
-    return state._replace(train=state.train._replace(root=root), replay=ring)
+    sampler = state.sampler
+    if sampler.priorities is not None:
+        nodes = priorities.refill(like.rows.reward.shape[1], leaves, first_row)
+        nodes = engine.placement.to_device(nodes)
+        sampler = sampler._replace(priorities=sampler.priorities._replace(nodes=nodes))
+    train = state.train._replace(root=root)
+    return state._replace(train=train, replay=ring, sampler=sampler)
 
 
 def _lanes(engine: Engine, shapes: Any) -> Any:

@@ -1,0 +1,66 @@
+"""The updates of one lane: draw a batch, update the agent, note what it says; again."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rr_scale.agents.state import Agent, TrainState
+from rr_scale.config import HyperParams
+from rr_scale.replay.rings import AnyRing
+from rr_scale.replay.sampler import Sampler
+from rr_scale.replay.sumtree import Tree
+from rr_scale.rng import Stream, stream_key
+from rr_scale.types import Array, Clock, Metrics
+
+
+class Learning(NamedTuple):
+    """What updates change."""
+
+    train: TrainState
+    metrics: Metrics  # sums
+    first_bad: Array  # [] first update with a non-finite number, -1 if none
+    highest: Array | None  # [] see `replay.priorities`; None without priorities
+    tree: Tree | None
+
+
+def learn(
+    agent: Agent,
+    sampler: Sampler,
+    hp: HyperParams,
+    ring: AnyRing,
+    before: Learning,
+    clock: Clock,
+    count: int | Array,
+) -> Learning:
+    """`count` updates from what is in the ring.
+
+    Args:
+      agent, sampler: the functions.
+      hp: of the lane.
+      ring: of the lane; at least one row.
+      before: of the lane.
+      clock: `update` is the index of the first update.
+      count: how many; traced, or part of the program.
+    """
+    capacity = ring.rows.reward.shape[0]
+
+    def update(index: Array, carry: Learning) -> Learning:
+        train, metrics, first_bad, highest, tree = carry
+        now = Clock(clock.env_step, clock.update + index, clock.since_reset + index)
+        key = stream_key(train.root, Stream.REPLAY, now.update)
+        drawn = sampler.draw(hp, ring, tree, key, now)
+        train, feedback = agent.update(hp, train, drawn.batches, now)
+        totals = sum(mean.total for mean in feedback.metrics.values())
+        bad = ~jnp.isfinite(totals) & (first_bad < 0)
+        first_bad = jnp.where(bad, now.update, first_bad)
+        metrics = jax.tree.map(jnp.add, metrics, feedback.metrics)
+        if sampler.feed_back is not None:
+            tree, highest = sampler.feed_back(
+                hp, tree, highest, capacity, drawn.row, feedback.td_error
+            )
+        return Learning(train, metrics, first_bad, highest, tree)
+
+    return jax.lax.fori_loop(0, count, update, before)

@@ -1,0 +1,52 @@
+"""Whole runs with prioritised replay are resumed exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rr_scale import run
+from rr_scale.config import ReplayConfig
+from rr_scale.envs.probes import PROBES
+from rr_scale.replay import sampler
+from small_runs import dying, exact_files, last_checkpoint, share_engines, tiny
+from stand_ins import Walk
+
+
+class ShortWalk(Walk):
+    name = "probe-short-walk"
+    horizon = 2
+
+
+def test_a_run_with_priorities_resumes_exactly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    share_engines(monkeypatch)
+    monkeypatch.setitem(PROBES, ShortWalk.name, ShortWalk)
+    settings = {
+        "env_name": ShortWalk.name,
+        "replay.sampling": "prioritized",
+        "replay.storage": "compact",
+        "replay.capacity": 70,
+        "replay.n_step": 3,
+        "updates_per_step": 1.5,
+    }
+    whole, crashed = (tiny("td3", tmp_path / name, **settings) for name in ("whole", "crashed"))
+    assert run(whole).exit_status == 0
+    with dying("_step", 130):
+        run(crashed)
+    assert run(dataclasses.replace(crashed, resume="must")).exit_status == 0
+    assert exact_files(tmp_path / "crashed") == exact_files(tmp_path / "whole")
+    one, other = last_checkpoint(whole), last_checkpoint(crashed)
+    leaves = one.host_arrays["leaves"]
+    np.testing.assert_array_equal(leaves, other.host_arrays["leaves"])
+    # The ring wrapped, and gave rows up besides.
+    held = (leaves > 0).sum(axis=1)
+    assert leaves.shape == (2, 70) and held.min() > 40 and held.max() < 70
+
+
+def test_the_memory_of_the_tree_counts():
+    config = ReplayConfig(sampling="prioritized")
+    assert sampler.nbytes(config, 1000) == 4 * (2 * 1024 + 1)
+    assert sampler.nbytes(ReplayConfig(), 1000) == 0
