@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rr_scale import configure
 from rr_scale.presets import preset
 from rr_scale.train.logging import ResultFiles
 
+ROOT = Path(__file__).resolve().parent.parent
 LONG_HEADER = "exp_name,env_name,seed,metric,env_step,value\n"
 
 
@@ -84,3 +86,12 @@ def long_table(
 def random_scores(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Scores between 0 and 1 with ties."""
     return np.random.default_rng(seed).integers(0, 50, shape) / 50
+
+
+def run_script(name: str, *arguments: object) -> int:
+    """The exit status of `scripts/<name>.py`, run in this process."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main([str(argument) for argument in arguments])

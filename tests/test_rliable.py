@@ -6,8 +6,9 @@ published tables and prints both columns; what it printed once is in `results/rl
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +22,7 @@ from rr_scale.analysis import statistics
 from rr_scale.analysis.read import read_curves
 from rr_scale.analysis.scores import common_tasks, last_shared, tabulate
 
-# Two quantiles of bootstraps differ by their own noise. For r resamples of a normal statistic its
-# standard deviation is sqrt(0.025 x 0.975 / r) / 0.058 of the statistic's: with r = 2000 that is
-# 0.06, or 0.015 of an interval 3.9 standard deviations wide. Five of those.
-NOISE_AT_2000 = 5 * 0.015
+TAIL = 0.025
 THRESHOLDS = np.linspace(0, 1, 6)
 
 
@@ -33,60 +31,82 @@ class Both(NamedTuple):
 
     name: str
     ours: statistics.Estimate
+    wide: statistics.Estimate  # ours with the tails that rliable's may have at least
+    narrow: statistics.Estimate  # and at most
     theirs: statistics.Estimate
-    reps: int  # of rliable
 
     def check(self) -> None:
         np.testing.assert_allclose(self.ours.value, self.theirs.value, rtol=0, atol=1e-12)
-        allowed = NOISE_AT_2000 * np.sqrt(2000 / self.reps)
-        width = np.maximum(self.ours.high - self.ours.low, 1e-9)
-        for end in ("low", "high"):
-            apart = np.abs(getattr(self.ours, end) - getattr(self.theirs, end)) / width
-            # A profile moves in steps of one run: one step is no disagreement.
-            step = 0.5 if self.name.endswith("profile") else 0.0
-            assert (apart <= allowed + step).all(), f"{self.name}: {end} is {apart} widths apart"
+        bounds = (self.wide.low, self.theirs.low, self.narrow.low)
+        bounds += (self.narrow.high, self.theirs.high, self.wide.high)
+        for lower, upper in (bounds[0:2], bounds[1:3], bounds[3:5], bounds[4:6]):
+            assert (lower <= upper + 1e-12).all(), self
+
+
+def beside(
+    name: str, ours: Callable[[float], statistics.Estimate], theirs: Sequence, reps: int
+) -> Both:
+    """Ours, by its confidence, beside what rliable found with `reps` resamples.
+
+    The tail beyond a quantile of r resamples is off by sqrt(0.025 x 0.975 / r), whatever the
+    distribution; four of those are allowed.
+    """
+    noise = 4 * np.sqrt(TAIL * (1 - TAIL) / reps)
+    tails = TAIL, max(TAIL - noise, 0.0), TAIL + noise
+    found = [ours(1 - 2 * tail) for tail in tails]
+    return Both(name, *found, statistics.Estimate(*theirs))
 
 
 def compare(scores: dict[str, np.ndarray], reps: int) -> Iterator[Both]:
     """All statistics of experiments, name -> scores [runs, tasks], by both libraries."""
     np.random.seed(0)  # noqa: NPY002 - rliable draws from the global generator
-    aggregates = rliable.metrics
+    tasks = {name: list(matrix.T) for name, matrix in scores.items()}
     names = {
-        "mean": aggregates.aggregate_mean,
-        "median": aggregates.aggregate_median,
-        "iqm": aggregates.aggregate_iqm,
-        "optimality_gap": aggregates.aggregate_optimality_gap,
+        "mean": rliable.metrics.aggregate_mean,
+        "median": rliable.metrics.aggregate_median,
+        "iqm": rliable.metrics.aggregate_iqm,
+        "optimality_gap": rliable.metrics.aggregate_optimality_gap,
     }
     points, intervals = rliable.library.get_interval_estimates(
         scores, lambda x: np.array([function(x) for function in names.values()]), reps=reps
     )
-    for exp_name, matrix in scores.items():
-        ours = statistics.estimate(list(matrix.T), list(names), reps=10 * reps)
+    for exp_name, own in tasks.items():
         for index, name in enumerate(names):
+
+            def aggregate(confidence: float, name: str = name, own: list = own):
+                options = {"reps": 10 * reps, "confidence": confidence}
+                return statistics.estimate(own, [name], **options)[name]
+
             theirs = points[exp_name][index], *intervals[exp_name][:, index]
-            yield Both(f"{exp_name}: {name}", ours[name], statistics.Estimate(*theirs), reps)
+            yield beside(f"{exp_name}: {name}", aggregate, theirs, reps)
     curves, bands = rliable.library.create_performance_profile(scores, THRESHOLDS, reps=reps)
-    for exp_name, matrix in scores.items():
-        ours_profile = statistics.profile(list(matrix.T), THRESHOLDS, reps=10 * reps)
-        theirs = statistics.Estimate(curves[exp_name], *bands[exp_name])
-        yield Both(f"{exp_name}: profile", ours_profile, theirs, reps)
-    experiments = list(scores)
+    for exp_name, own in tasks.items():
+
+        def profile(confidence: float, own: list = own):
+            return statistics.profile(own, THRESHOLDS, reps=10 * reps, confidence=confidence)
+
+        yield beside(f"{exp_name}: profile", profile, (curves[exp_name], *bands[exp_name]), reps)
     pairs = {
-        f"{x}, {y}": (scores[x], scores[y])
-        for index, x in enumerate(experiments)
-        for y in experiments[index + 1 :]
+        f"{x}, {y}": (scores[x], scores[y]) for x, y in itertools.combinations(list(scores), 2)
     }
+    fewer = reps // 5  # rliable is slow at these
     points, intervals = rliable.library.get_interval_estimates(
-        pairs, lambda x, y: np.array([aggregates.probability_of_improvement(x, y)]), reps=reps // 5
+        pairs,
+        lambda x, y: np.array([rliable.metrics.probability_of_improvement(x, y)]),
+        reps=fewer,
     )
-    for pair, (x, y) in pairs.items():
-        won = statistics.improvement(list(x.T), list(y.T), reps=2 * reps)
-        theirs = statistics.Estimate(points[pair][0], *intervals[pair][:, 0])
-        yield Both(f"{pair}: improvement", won, theirs, reps // 5)
+    for pair in pairs:
+        x, y = pair.split(", ")
+
+        def won(confidence: float, x: str = x, y: str = y):
+            return statistics.improvement(tasks[x], tasks[y], reps=reps, confidence=confidence)
+
+        theirs = points[pair][0], *intervals[pair][:, 0]
+        yield beside(f"{pair}: improvement", won, theirs, fewer)
 
 
 def test_generated_scores_agree_with_rliable():
-    # Ties within and between experiments, unequal numbers of runs, one column equal in both.
+    # Ties within and between experiments, unequal numbers of runs.
     scores = {"x": random_scores((10, 6), 0), "y": random_scores((8, 6), 1) * 0.9}
     found = list(compare(scores, reps=800))
     assert len(found) == 2 * 4 + 2 + 1
@@ -96,14 +116,18 @@ def test_generated_scores_agree_with_rliable():
 
 def test_curves_agree_with_rliable_at_every_evaluation():
     scores = random_scores((6, 4, 3), 3)
-    ours = statistics.estimate(list(np.moveaxis(scores, 1, 0)), reps=20_000)["iqm"]
     np.random.seed(0)  # noqa: NPY002 - rliable draws from the global generator
     points, intervals = rliable.library.get_interval_estimates(
         {"x": scores},
         lambda x: np.array([rliable.metrics.aggregate_iqm(x[..., t]) for t in range(3)]),
         reps=400,
     )
-    Both("curve", ours, statistics.Estimate(points["x"], *intervals["x"]), 400).check()
+
+    def ours(confidence: float):
+        tasks = list(np.moveaxis(scores, 1, 0))
+        return statistics.estimate(tasks, reps=10_000, confidence=confidence)["iqm"]
+
+    beside("curve", ours, (points["x"], *intervals["x"]), 400).check()
 
 
 @pytest.mark.published
