@@ -1,4 +1,4 @@
-"""Running moments of observations, accurate over millions of float32 steps.
+"""Running moments of observations and returns, accurate over millions of float32 steps.
 
 A plain float32 running mean stops moving once 1/n of a step falls below the
 last bit of the sum. The sums here carry the bits that rounding loses
@@ -19,15 +19,15 @@ class Moments(NamedTuple):
     """Welford's running mean and sum of squared deviations, compensated."""
 
     seen: Array  # [] int32, observations so far
-    mean: Array  # [O]
+    mean: Array  # [O]; [] for moments of a scalar, and so below
     mean_low: Array  # [O] lost low bits of mean
     spread: Array  # [O] sum of squared deviations
     spread_low: Array  # [O] lost low bits of spread
 
 
-def init_moments(size: int) -> Moments:
+def init_moments(shape: int | tuple[int, ...]) -> Moments:
     """Moments of no data; `standardize` is then the identity."""
-    zeros = jnp.zeros(size)
+    zeros = jnp.zeros(shape)
     return Moments(jnp.zeros((), jnp.int32), zeros, zeros, zeros, zeros)
 
 
@@ -60,3 +60,57 @@ def standardize(moments: Moments, observation: Array) -> Array:
     known = moments.seen > 1
     scaled = ((observation - moments.mean) - moments.mean_low) / jnp.sqrt(variance + 1e-8)
     return jnp.where(known, scaled, observation)
+
+
+class RewardScale(NamedTuple):
+    """What is known about the size of returns, from rewards seen while acting."""
+
+    running: Array  # [] discounted sum of this episode's rewards so far, G
+    largest: Array  # [] largest |G| ever
+    moments: Moments  # of G, over all steps
+
+
+def init_reward_scale() -> RewardScale:
+    """Of no data; rewards are then left as they are."""
+    return RewardScale(jnp.zeros(()), jnp.zeros(()), init_moments(()))
+
+
+def update_reward_scale(
+    scale: RewardScale, reward: Array, gamma: Array, episode_end: Array
+) -> RewardScale:
+    """G <- gamma G + r, counted, and 0 after the last step of an episode.
+
+    Lee et al., "Hyperspherical normalization for scalable deep reinforcement
+    learning" (SimbaV2), 2025, section 4.4. Deviation: their code forgets G
+    one step early, so that an episode begins with the last reward of the one
+    before it.
+    """
+    running = gamma * scale.running + reward
+    return RewardScale(
+        jnp.where(episode_end, 0.0, running),
+        jnp.maximum(scale.largest, jnp.abs(running)),
+        update_moments(scale.moments, running),
+    )
+
+
+def _deviation(scale: RewardScale, epsilon: float) -> Array:
+    return jnp.sqrt(scale.moments.spread / jnp.maximum(scale.moments.seen, 1) + epsilon)
+
+
+def _return_std(scale: RewardScale, bound: Array) -> Array:
+    """XQC (Palenicek et al. 2025): the standard deviation of G."""
+    return _deviation(scale, 0.0) + 1e-8
+
+
+def _return_bound(scale: RewardScale, bound: Array) -> Array:
+    """SimbaV2: as much again as it takes to keep the largest |G| within `bound`."""
+    return jnp.maximum(_deviation(scale, 1e-8), scale.largest / bound)
+
+
+REWARD_DIVISORS = {"return_std": _return_std, "return_bound": _return_bound}
+"""Name -> (scale, bound of returns) -> what rewards are divided by."""
+
+
+def scale_reward(name: str, scale: RewardScale, bound: Array, reward: Array) -> Array:
+    """Rewards as the critics see them; not centred; unchanged before two steps were seen."""
+    return jnp.where(scale.moments.seen > 1, reward / REWARD_DIVISORS[name](scale, bound), reward)

@@ -26,6 +26,9 @@ class Stream(enum.IntEnum):
     UPDATE = 4  # counter: update
     RESET = 5  # counter: how many resets happened before
     DROPOUT = 6  # counter: update
+    SUBSET = 7  # counter: update
+    REPEAT = 8  # counter: env_step
+    BANDIT = 9  # counter: episodes completed
 
 
 def root_key(seed: int) -> Array:

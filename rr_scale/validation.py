@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from rr_scale import fields
+from rr_scale.combinations import check_combinations
 from rr_scale.config import AgentConfig, HyperParams, RunConfig, Variant
 from rr_scale.errors import UserError, nearest
 
@@ -36,6 +37,7 @@ def validate(config: RunConfig) -> None:
     _check_agent(config)
     _check_variants(config)
     _check_numbers(config)
+    check_combinations(config)
 
 
 def check_leaf(leaf: fields.Leaf) -> None:
@@ -161,11 +163,10 @@ def _check_order(agent: AgentConfig) -> None:
     )
     if learned:
         # The temperature step uses the entropy that the actor step measured.
-        delays = {"critic": 1, "target": agent.target_delay}
         between = order[order.index("actor") + 1 : order.index("temperature")]
         _require(
             order.index("actor") < order.index("temperature")
-            and all(delays[step] == agent.actor_delay for step in between),
+            and all(agent.delay(step) == agent.actor_delay for step in between),
             f"{path} must have 'temperature' after 'actor' with no step of another delay "
             f"between them, got {shown}",
         )

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rr_scale.agents.build import make_agent
+from rr_scale.agents.ingredients import Ingredients, build_ingredients
 from rr_scale.agents.state import Agent
 from rr_scale.config import HyperParams, RunConfig
 from rr_scale.engine import Engine, EngineState
@@ -24,9 +25,11 @@ OBSERVATION_SIZE, ACTION_SIZE, BATCH_SIZE, CAPACITY = 3, 2, 8, 32
 _TINY = {
     "agent.actor.network.hidden": (16,),
     "agent.critic.network.hidden": (16,),
+    "agent.explorer.network.hidden": (16,),
     # Without QR, programs compile in half the time.
     "agent.actor.network.initializer": "fan_in_uniform",
     "agent.critic.network.initializer": "fan_in_uniform",
+    "agent.explorer.network.initializer": "fan_in_uniform",
     "replay.batch_size": BATCH_SIZE,
     "max_steps": 1000,
     "start_training": BATCH_SIZE,
@@ -49,6 +52,11 @@ def tiny(name: str = "sac", values: dict[str, Any] | None = None) -> RunConfig:
 def agent_of(config: RunConfig) -> Agent:
     """The agent for the observations and actions of this module."""
     return make_agent(config, OBSERVATION_SIZE, ACTION_SIZE)
+
+
+def parts_of(config: RunConfig) -> Ingredients:
+    """What that agent is assembled from."""
+    return build_ingredients(config, OBSERVATION_SIZE, ACTION_SIZE, config.schedule_horizon)
 
 
 def new_engine(config: RunConfig, hps: list[HyperParams], capacity: int = CAPACITY) -> Engine:

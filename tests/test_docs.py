@@ -17,6 +17,7 @@ from rr_scale.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+ALGORITHMS = ROOT / "docs" / "algorithms.md"
 SEMANTICS, ENVIRONMENTS = ROOT / "docs" / "semantics.md", ROOT / "docs" / "environments.md"
 
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
@@ -143,6 +144,24 @@ def test_make_targets_that_are_mentioned_exist(document: Path) -> None:
 def test_semantics_lists_every_preset() -> None:
     listed = [names(row[0])[0] for row in rows(section(SEMANTICS, "Presets"))]
     assert sorted(listed) == sorted(PRESETS)
+
+
+@pytest.mark.parametrize("name", re.findall(r"^## `(\w+)`$", ALGORITHMS.read_text(), re.MULTILINE))
+def test_algorithms_state_what_a_preset_changes(name: str) -> None:
+    base, kinds = configure.flatten(PRESETS["sac"]()), {}
+    # A reset rule is compared with a rule that says nothing.
+    base |= {f"resets.0.{path}": value for path, value in configure.flatten(ResetRule()).items()}
+    changed = {}
+    for leaf in fields.leaves(PRESETS[name]()):
+        if leaf.value != base.get(leaf.path):
+            changed[leaf.path], kinds[leaf.path] = leaf.value, leaf.kind
+    table = [row for row in rows(section(ALGORITHMS, f"`{name}`")) if len(row) == 3]
+    stated = {names(path)[0]: (before, now) for path, before, now in table}
+    assert set(stated) == set(changed)
+    for path, (before, now) in stated.items():
+        assert fields.from_text(now, kinds[path], path) == changed[path], path
+        if not path.startswith("resets."):
+            assert fields.from_text(before, kinds[path], path) == base[path], path
 
 
 def test_semantics_states_the_defaults() -> None:

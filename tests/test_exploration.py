@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +22,7 @@ from helpers import (
     tiny,
     traced,
 )
-from rr_scale.agents.act import noise_scale
+from rr_scale.agents.act import noise_scale, repeats
 from rr_scale.config import HyperParams
 from rr_scale.rng import Stream, root_key, stream_key
 
@@ -149,3 +151,34 @@ def test_warm_up_is_uniform_and_depends_on_seed_and_step_alone():
     other, _ = agent.act(hp, state, memory, OBSERVATION, clock(4), "warmup")
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_repeated_noise_is_held_for_lengths_that_follow_their_distribution():
+    longest, draws = 16, 6000
+    keys = jax.random.split(jax.random.key(0), draws)
+    lengths = np.asarray(jax.jit(jax.vmap(lambda key: repeats(key, longest)))(keys))
+    expected = np.arange(1, longest + 1, dtype=float) ** -2
+    expected *= draws / expected.sum()
+    counts = np.bincount(lengths, minlength=longest + 1)[1:]
+    assert counts.sum() == draws
+    # Chi-square with 15 degrees of freedom: above 45 in one of 10,000 cases.
+    assert ((counts - expected) ** 2 / expected).sum() < 45
+
+
+def test_exploration_repeats_its_random_numbers_and_not_its_actions():
+    agent, hp, state, memory = start("sac", {"agent.noise_repeat": 4})
+    act = jax.jit(agent.act, static_argnums=5)
+    steps = []
+    for env_step in range(40):
+        left = int(memory.left)
+        action, memory = act(hp, state, memory, OBSERVATION, clock(env_step), "explore")
+        steps.append((left, int(memory.drawn), np.asarray(action)))
+    for env_step, (before, now) in enumerate(itertools.pairwise(steps), start=1):
+        repeated = now[0] > 0
+        assert now[1] == (before[1] if repeated else env_step)
+        assert np.array_equal(before[2], now[2]) == repeated
+    runs = np.diff([0, *sorted({drawn for _, drawn, _ in steps})])
+    assert runs.max() <= 4 and (runs > 1).any()
+    # Another observation gets the same noise, and so another action.
+    other, _ = act(hp, state, memory, OBSERVATION + 1, clock(40), "explore")
+    assert not np.array_equal(other, steps[-1][2])

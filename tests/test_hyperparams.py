@@ -101,6 +101,26 @@ BASES = {
         },
     ),
     "td3 with ou noise": ("td3", {"agent.exploration": "ou", "hp.critic_weight_decay": 0.01}),
+    "pessimism and optimism": (
+        "sac",
+        {
+            "agent.critic.value": "categorical",
+            "agent.critic.num_atoms": 11,
+            "agent.critic.target_ensemble": "pessimistic",
+            "agent.actor.objective_ensemble": "pessimistic",
+            "agent.pessimism": "gpl",
+            "agent.explorer.kind": "optimistic",
+            "agent.temperature": "none",
+            "agent.update_order": (
+                "critic",
+                "pessimism",
+                "target",
+                "actor",
+                "explorer",
+                "optimism",
+            ),
+        },
+    ),
 }
 # Base -> hyper-parameters that mean something there, and the value tried instead.
 EFFECTIVE = {
@@ -131,6 +151,20 @@ EFFECTIVE = {
         "target_noise": 0.4,
         "target_noise_clip": 0.1,
         "critic_weight_decay": 0.02,
+    },
+    "pessimism and optimism": {
+        "v_min": -5.0,
+        "v_max": 5.0,
+        "pessimism": 0.5,
+        "pessimism_lr": 0.01,
+        # Beyond what is learned, so that they are reached.
+        "pessimism_min": 2.0,
+        "pessimism_max": -2.0,
+        "init_optimism": 2.0,
+        "init_kl_weight": 1.0,
+        "optimism_lr": 1e-3,
+        "target_kl": 1e4,
+        "explorer_std": 1.5,
     },
 }
 

@@ -14,7 +14,16 @@ PACKAGE = ROOT / "rr_scale"
 STANDARD = sys.stdlib_module_names
 
 BASE = {"errors", "types", "config", "rng", "clock"}
-SETTINGS = {"errors", "types", "config", "fields", "configure", "validation", "presets"}
+SETTINGS = {
+    "errors",
+    "types",
+    "config",
+    "fields",
+    "configure",
+    "combinations",
+    "validation",
+    "presets",
+}
 NETWORKS = BASE | {"core"}
 AGENTS = NETWORKS | {"nets", "optim", "normalize"}
 ENGINE = AGENTS | {"agents", "replay"}
@@ -34,6 +43,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "presets": {"errors", "config"},
     "fields": {"errors"},
     "configure": SETTINGS - {"presets", "validation"},
+    "combinations": {"errors", "config"},
     "validation": SETTINGS - {"presets"},
     "platform": {"errors"},
     "runfile": SETTINGS | {"durable", "platform"},

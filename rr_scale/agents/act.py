@@ -57,9 +57,44 @@ NOISES = {
 }
 
 
+class Repeating(NamedTuple):
+    """Memory of exploration that repeats its random numbers."""
+
+    noise: Any
+    drawn: Array  # [] int32, env steps completed when they were drawn
+    left: Array  # [] int32, further env steps to use them for
+
+
+def repeats(key: Array, longest: int) -> Array:
+    """Env steps to use one draw for: n in 1 ... longest with probability proportional to 1 / n^2.
+
+    Kim et al., "FlashSAC", 2026 (noise repetition).
+    """
+    lengths = jnp.arange(1, longest + 1)
+    return lengths[jax.random.categorical(key, -2.0 * jnp.log(lengths))]
+
+
+def _draw_or_repeat(
+    root: Array, memory: Repeating, env_step: Array, longest: int
+) -> tuple[Array, Repeating]:
+    """(the env step whose random numbers are used now, memory)."""
+    anew = memory.left == 0
+    length = repeats(stream_key(root, Stream.REPEAT, env_step), longest)
+    drawn = jnp.where(anew, env_step, memory.drawn).astype(jnp.int32)
+    left = jnp.where(anew, length, memory.left).astype(jnp.int32) - 1
+    return drawn, memory._replace(drawn=drawn, left=left)
+
+
 def make_initial_memory(parts: Ingredients) -> Callable[[], Any]:
     """Builds `Agent.initial_memory`."""
-    return lambda: NOISES[parts.config.exploration].initial(parts.action_size)
+
+    def initial_memory() -> Any:
+        noise = NOISES[parts.config.exploration].initial(parts.action_size)
+        if parts.config.noise_repeat == 1:
+            return noise
+        return Repeating(noise, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+
+    return initial_memory
 
 
 def make_act(parts: Ingredients, horizon: int) -> Callable[..., tuple[Array, Any]]:
@@ -69,7 +104,21 @@ def make_act(parts: Ingredients, horizon: int) -> Callable[..., tuple[Array, Any
       parts: the agent's ingredients.
       horizon: env steps over which exploration noise is scheduled.
     """
-    noise = NOISES[parts.config.exploration]
+    noise, longest = NOISES[parts.config.exploration], parts.config.noise_repeat
+
+    def explore(
+        hp: HyperParams,
+        state: TrainState,
+        memory: Any,
+        observation: Array,
+        env_step: Array,
+        drawn: Array,
+    ) -> tuple[Array, Any]:
+        sample_key, noise_key = jax.random.split(stream_key(state.root, Stream.ACT, drawn))
+        action = parts.behave(hp, state, observation, sample_key)
+        sigma = noise_scale(hp, env_step, horizon)
+        added, memory = noise.step(hp, memory, jax.random.normal(noise_key, action.shape), sigma)
+        return jnp.clip(action + added, -1.0, 1.0), memory
 
     def act(
         hp: HyperParams, state: TrainState, memory: Any, observation: Array, clock: Clock, mode: str
@@ -81,13 +130,11 @@ def make_act(parts: Ingredients, horizon: int) -> Callable[..., tuple[Array, Any
         observation = parts.normalize(state, observation)
         if mode == "evaluate":
             return parts.policy.mode(state.actor.params, state.actor.stats, observation), memory
-        key = stream_key(state.root, Stream.ACT, clock.env_step)
-        sample_key, noise_key = jax.random.split(key)
-        action, _ = parts.policy.sample(
-            state.actor.params, state.actor.stats, observation, sample_key
-        )
-        sigma = noise_scale(hp, clock.env_step, horizon)
-        added, memory = noise.step(hp, memory, jax.random.normal(noise_key, action.shape), sigma)
-        return jnp.clip(action + added, -1.0, 1.0), memory
+        now = clock.env_step
+        if longest == 1:
+            return explore(hp, state, memory, observation, now, now)
+        drawn, memory = _draw_or_repeat(state.root, memory, now, longest)
+        action, inner = explore(hp, state, memory.noise, observation, now, drawn)
+        return action, memory._replace(noise=inner)
 
     return act

@@ -7,11 +7,13 @@ import jax.numpy as jnp
 
 from rr_scale.agents.act import make_act, make_initial_memory
 from rr_scale.agents.ingredients import Ingredients, build_ingredients
+from rr_scale.agents.observe import init_observed, observe_all
+from rr_scale.agents.optimism import initial_duals
+from rr_scale.agents.pessimism import ERRORS
 from rr_scale.agents.reset import make_reset
 from rr_scale.agents.state import Agent, Learner, TrainState
 from rr_scale.agents.update import make_update
 from rr_scale.config import HyperParams, RunConfig
-from rr_scale.normalize import init_moments, update_moments
 from rr_scale.optim import Optimizer
 from rr_scale.rng import Stream, stream_key
 from rr_scale.types import Array, Params, Stats, Transition
@@ -44,10 +46,9 @@ def make_agent(
     def observe(
         hp: HyperParams, state: TrainState, transition: Transition, episode_end: Array
     ) -> TrainState:
-        if not parts.config.normalize_observations:
+        if not state.normalizers:
             return state
-        moments = update_moments(state.normalizers["observation"], transition.observation)
-        return state._replace(normalizers={**state.normalizers, "observation": moments})
+        return state._replace(normalizers=observe_all(hp, state, transition, episode_end))
 
     return Agent(
         init=init,
@@ -61,28 +62,42 @@ def make_agent(
 
 def _init(parts: Ingredients, root: Array, hp: HyperParams, key: Array) -> TrainState:
     """Fresh networks, targets equal to them, fresh optimisers and temperature."""
-    actor_key, critic_key = jax.random.split(key)
+    actor_key, critic_key, explorer_key = jax.random.split(key, 3)
     config = parts.config
     actor, actor_stats = parts.policy.init(actor_key)
     critic, critic_stats = parts.critic.init(critic_key)
     slow_actor = config.critic.bootstrap_policy != "current"
     slow_critic = config.critic.target_network != "none"
-    duals = {}
-    if config.temperature in ("alpha", "log"):
-        log_alpha = jnp.log(jnp.asarray(hp.init_temperature, jnp.float32))
-        duals["temperature"] = Learner(
-            log_alpha, None, parts.temperature_optimizer.init(hp, log_alpha), {}
-        )
-    normalizers = {}
-    if config.normalize_observations:
-        normalizers["observation"] = init_moments(parts.observation_size)
+    explorer = None
+    if parts.explorer is not None:
+        shift = parts.explorer.init(explorer_key)
+        explorer = _learner(parts.explorer_optimizer, hp, shift, {}, False)
     return TrainState(
         root=root,
         actor=_learner(parts.actor_optimizer, hp, actor, actor_stats, slow_actor),
         critic=_learner(parts.critic_optimizer, hp, critic, critic_stats, slow_critic),
-        duals=duals,
-        normalizers=normalizers,
+        duals=_duals(parts, hp),
+        normalizers=init_observed(config, parts.observation_size),
+        explorer=explorer,
     )
+
+
+def _duals(parts: Ingredients, hp: HyperParams) -> dict[str, Learner]:
+    """The scalars that are learned, where they start."""
+    config, duals = parts.config, {}
+
+    def add(name: str, optimizer: Optimizer, value: Array) -> None:
+        duals[name] = _learner(optimizer, hp, value, {}, False)
+
+    if config.temperature in ("alpha", "log"):
+        log_alpha = jnp.log(jnp.asarray(hp.init_temperature, jnp.float32))
+        add("temperature", parts.temperature_optimizer, log_alpha)
+    if config.pessimism in ERRORS:
+        add("pessimism", parts.pessimism_optimizer, jnp.asarray(hp.pessimism, jnp.float32))
+    if parts.explorer is not None:
+        for name, value in initial_duals(hp).items():
+            add(name, parts.optimism_optimizer, value)
+    return duals
 
 
 def _learner(

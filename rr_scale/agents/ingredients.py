@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from rr_scale.agents.behaviour import make_behaviour
 from rr_scale.agents.optimizers import dual_optimizer, network_optimizer
 from rr_scale.agents.passes import Passes, build_passes
 from rr_scale.agents.state import TrainState
+from rr_scale.agents.valuation import Valuation, build_valuation
 from rr_scale.config import AgentConfig, HyperParams, RunConfig
-from rr_scale.core.aggregate import AGGREGATES
 from rr_scale.core.targets import smoothing_noise
 from rr_scale.nets.build import CriticEnsemble, Policy, build_critic, build_policy
-from rr_scale.normalize import standardize
+from rr_scale.nets.explorer import Explorer, build_explorer
+from rr_scale.normalize import scale_reward, standardize
 from rr_scale.optim import FOLLOWS, Optimizer
 from rr_scale.types import Array, Params
 
@@ -34,9 +37,15 @@ class Ingredients(NamedTuple):
     temperature_optimizer: Optimizer
     follow: Callable[[Params, Params, Array], Params]
     """(target, online, tau) -> target"""
-    target_value: Callable[[Array], Array]  # [N, B] -> [B]
-    actor_value: Callable[[Array], Array]  # [N, B] -> [B]
+    explorer_optimizer: Optimizer
+    pessimism_optimizer: Optimizer
+    optimism_optimizer: Optimizer
+    explorer: Explorer | None
+    behave: Callable[[HyperParams, TrainState, Array, Array], Array]
+    """(hp, state, observation [..., O], key) -> action [..., A] in training"""
+    value: Valuation
     normalize: Callable[[TrainState, Array], Array]
+    scale_reward: Callable[[HyperParams, TrainState, Array], Array]
     alpha: Callable[[HyperParams, TrainState], Array | float]
     next_action: Callable[[HyperParams, TrainState, Array, Array], tuple[Array, Array]]
     """(hp, state, next observation [B, O], key) -> (action [B, A], log-probability [B])"""
@@ -56,6 +65,9 @@ def build_ingredients(
     agent = config.agent
     policy = build_policy(agent.actor, observation_size, action_size)
     critic = build_critic(agent.critic, observation_size, action_size)
+    explorer = None
+    if agent.explorer.kind == "optimistic":
+        explorer = build_explorer(agent.explorer.network, observation_size, action_size)
     return Ingredients(
         config=agent,
         observation_size=observation_size,
@@ -66,12 +78,27 @@ def build_ingredients(
         actor_optimizer=network_optimizer(config, horizon, "actor", agent.actor),
         critic_optimizer=network_optimizer(config, horizon, "critic", agent.critic),
         temperature_optimizer=dual_optimizer(config, horizon, lambda hp: hp.temperature_lr),
+        explorer_optimizer=network_optimizer(
+            config, horizon, "actor", replace(agent.actor, network=agent.explorer.network)
+        ),
+        pessimism_optimizer=dual_optimizer(config, horizon, lambda hp: hp.pessimism_lr),
+        optimism_optimizer=dual_optimizer(config, horizon, lambda hp: hp.optimism_lr),
         follow=FOLLOWS[agent.critic.target_network],
-        target_value=AGGREGATES[agent.critic.target_ensemble],
-        actor_value=AGGREGATES[agent.actor.objective_ensemble],
+        explorer=explorer,
+        behave=make_behaviour(policy, explorer),
+        value=build_valuation(agent),
         normalize=_normalizer(agent.normalize_observations),
+        scale_reward=_reward_scaler(agent.reward_scale),
         alpha=_ALPHAS[agent.temperature],
         next_action=_BOOTSTRAPS[agent.critic.bootstrap_policy](policy),
+    )
+
+
+def _reward_scaler(name: str) -> Callable[[HyperParams, TrainState, Array], Array]:
+    if name == "none":
+        return lambda hp, state, reward: reward
+    return lambda hp, state, reward: scale_reward(
+        name, state.normalizers["reward"], hp.v_max, reward
     )
 
 

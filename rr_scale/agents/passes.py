@@ -24,12 +24,12 @@ class Passes(NamedTuple):
 
     target: Callable[[Learner, Batch, Array, Array | None], Array] | None
     """(critics, batch, next action [B, A], key) -> output of the slow copies at (s', a')
-    [N, B]; None where there are none"""
+    [N, B, K]; None where there are none"""
     online: Callable[
         [Params, Learner, Batch, Array, Array | None], tuple[Array, Array | None, Stats]
     ]
-    """(params, critics, batch, next action [B, A], key) -> (output at (s, a) [N, B], output at
-    (s', a') [N, B] if the pass was joint, statistics)"""
+    """(params, critics, batch, next action [B, A], key) -> (output at (s, a) [N, B, K], output
+    at (s', a') if the pass was joint, statistics)"""
 
 
 def build_passes(config: CriticConfig, critic: CriticEnsemble) -> Passes:

@@ -82,12 +82,14 @@ def make_reset(
         )
         fresh = init(state.root, hp, key)
         networks = {
-            "all": ("actor", "critic"),
+            "all": ("actor", "critic", "explorer"),
             "last_layers": ("actor", "critic"),
             "actor": ("actor",),
             "critic": ("critic",),
         }[rule.what]
         for name in networks:
+            if getattr(state, name) is None:
+                continue
             learner = _reset_learner(rule, getattr(state, name), getattr(fresh, name))
             state = state._replace(**{name: learner})
         if rule.what == "all" and rule.how == "reinitialize":

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from rr_scale.config import HyperParams
-from rr_scale.normalize import Moments
 from rr_scale.types import Array, Batch, Clock, Feedback, Params, Stats, Transition
 
 # Hyper-parameters are traced: a pytree whose leaves are its fields.
@@ -35,19 +34,22 @@ class TrainState(NamedTuple):
     root: Array  # typed PRNG key; see rr_scale.rng
     actor: Learner
     critic: Learner
-    duals: dict[str, Learner]  # 'temperature': params = log alpha
-    normalizers: dict[str, Moments]  # 'observation', if observations are normalised
+    duals: dict[str, Learner]  # scalars by name: 'temperature': params = log alpha, ...
+    normalizers: dict[str, Any]  # what observing changes: 'observation', 'reward', 'bandit'
+    explorer: Learner | None = None  # a second policy that acts in training
 
 
 def policy_of(train: TrainState) -> TrainState:
     """What acting needs, and nothing else."""
     actor = train.actor._replace(target=None, opt_state=None, target_stats={})
-    return TrainState(None, actor, None, {}, train.normalizers)
+    normalizers = {k: v for k, v in train.normalizers.items() if k == "observation"}
+    return TrainState(None, actor, None, {}, normalizers)
 
 
 def all_finite(train: TrainState) -> Array:
     """Whether all parameters are finite, [] bool."""
-    learners = (train.actor, train.critic, *train.duals.values())
+    learners = [train.actor, train.critic, *train.duals.values()]
+    learners += [train.explorer] if train.explorer else []
     leaves = jax.tree.leaves([learner.params for learner in learners])
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
 
@@ -72,6 +74,7 @@ class Agent(NamedTuple):
     update: Callable[
         [HyperParams, TrainState, dict[str, Batch], Clock], tuple[TrainState, Feedback]
     ]
-    """(hp, state, {'train': batch}, clock) -> (state, feedback); one gradient step"""
+    """(hp, state, batches, clock) -> (state, feedback); one gradient step. `batches` has 'train'
+    and, if the agent asks for it, 'validation'"""
     reset: Callable[[HyperParams, TrainState, int, Array], TrainState]
     """(hp, state, index of the rule, how many firings came before) -> state"""

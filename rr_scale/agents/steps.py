@@ -7,8 +7,7 @@ steps before it. The SAC target is computed in `critic_step`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from rr_scale.agents.state import Learner, TrainState
 from rr_scale.config import HyperParams
 from rr_scale.core.duals import temperature_loss
 from rr_scale.core.targets import actor_loss, critic_loss, soft_td_target
+from rr_scale.core.values import Returns, mean_return
 from rr_scale.optim import Optimizer
 from rr_scale.rng import Stream, stream_key
 from rr_scale.types import Array, Batch, Clock, Params, Stats
@@ -32,6 +32,9 @@ class Keys(NamedTuple):
 
     next_action: Array
     action: Array
+    explorer: Array
+    validation: Array  # next action on the validation batch
+    subset: Array | None = None  # of the target critics
     target_dropout: Array | None = None
     critic_dropout: Array | None = None
     objective_dropout: Array | None = None  # of the critics that the actor ascends
@@ -42,16 +45,18 @@ class Given(NamedTuple):
     """What an update is given besides the state."""
 
     hp: HyperParams
-    batch: Batch  # observations normalised
+    batch: Batch  # observations normalised, rewards scaled
     clock: Clock
     keys: Keys
+    validation: Batch | None = None
 
 
 def draw_keys(parts: Ingredients, root: Array, update: Array) -> Keys:
     """The keys of update number `update`; networks without dropout get none for it."""
     # Independent noise for the next action and for the actor's action.
-    next_action, action = jax.random.split(stream_key(root, Stream.UPDATE, update))
-    keys = Keys(next_action, action)
+    keys = Keys(*jax.random.split(stream_key(root, Stream.UPDATE, update), 4))
+    if parts.config.critic.target_subset:
+        keys = keys._replace(subset=stream_key(root, Stream.SUBSET, update))
     critic, actor = parts.config.critic.network, parts.config.actor.network
     if critic.dropout or actor.dropout:
         masks = jax.random.split(stream_key(root, Stream.DROPOUT, update), 4)
@@ -71,19 +76,34 @@ def descend(optimizer: Optimizer, given: Given, learner: Learner, gradient: Para
     return learner._replace(params=params, opt_state=opt_state)
 
 
+def td_target(
+    parts: Ingredients,
+    given: Given,
+    state: TrainState,
+    batch: Batch,
+    next_output: Array,
+    next_log_prob: Array,
+) -> Returns:
+    """What the critics regress on, given the outputs at (s', a') [N, B, K]."""
+    hp = given.hp
+    value = parts.value.next_value(hp, state, next_output, given.keys.subset)
+    points = soft_td_target(
+        batch.reward, batch.discount, value.points, next_log_prob, parts.alpha(hp, state)
+    )
+    return parts.value.kind(hp).project(Returns(points, value.mass))
+
+
 def critic_step(
     parts: Ingredients, given: Given, state: TrainState, measured: Scalars
 ) -> tuple[TrainState, Scalars]:
     """All critics regress on one target, from the target critics if there are any."""
     hp, batch, keys = given.hp, given.batch, given.keys
-    alpha = parts.alpha(hp, state)
     next_action, next_log_prob = parts.next_action(
         hp, state, batch.next_observation, keys.next_action
     )
 
-    def target_from(next_q: Array) -> Array:
-        value = parts.target_value(next_q)
-        return soft_td_target(batch.reward, batch.discount, value, next_log_prob, alpha)
+    def target_from(next_output: Array) -> Returns:
+        return td_target(parts, given, state, batch, next_output, next_log_prob)
 
     slow_target = None
     if parts.passes.target is not None:
@@ -91,28 +111,44 @@ def critic_step(
             parts.passes.target(state.critic, batch, next_action, keys.target_dropout)
         )
 
-    def loss_fn(params: Params) -> tuple[Array, tuple[Array, Array, Stats]]:
-        q, next_q, stats = parts.passes.online(
+    def loss_fn(params: Params) -> tuple[Array, tuple[Array, Returns, Stats]]:
+        output, next_output, stats = parts.passes.online(
             params, state.critic, batch, next_action, keys.critic_dropout
         )
         target = slow_target
         if target is None:
-            target = jax.lax.stop_gradient(target_from(next_q))
-        loss = critic_loss(q, target, batch.weight, parts.config.critic.loss_scale)
-        return loss, (q, target, stats)
+            assert next_output is not None
+            target = jax.lax.stop_gradient(target_from(next_output))
+        losses = parts.value.kind(hp).loss(output, target)
+        loss = critic_loss(losses, batch.weight, parts.config.critic.loss_scale)
+        return loss, (output, target, stats)
 
-    (loss, (q, target, stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
+    (loss, (output, target, stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
         state.critic.params
     )
     critic = descend(parts.critic_optimizer, given, state.critic, gradient)
-    td_error = jnp.mean(jnp.abs(q - target), axis=0)
+    q, y = parts.value.means(hp, output), mean_return(target)
+    td_error = jnp.mean(jnp.abs(q - y), axis=0)
+    scalars = {} if parts.config.pessimism == "fixed" else _pessimism(parts, hp, state)
     return state._replace(critic=critic._replace(stats=stats)), {
         "train/critic_loss": loss,
         "train/q_mean": jnp.mean(q),
-        "train/target_q_mean": jnp.mean(target),
+        "train/target_q_mean": jnp.mean(y),
         "train/td_error": jnp.mean(td_error),
         TD_ERROR: td_error,
+        **scalars,
     }
+
+
+def _pessimism(parts: Ingredients, hp: HyperParams, state: TrainState) -> Scalars:
+    return {"train/pessimism": jnp.asarray(parts.value.pessimism(hp, state))}
+
+
+def repeat(tree: Any, count: int) -> Any:
+    """The batch `count` times over: leaves [B, ...] -> [count B, ...]."""
+    if count == 1:
+        return tree
+    return jax.tree.map(lambda x: jnp.concatenate([x] * count), tree)
 
 
 def actor_step(
@@ -120,8 +156,9 @@ def actor_step(
 ) -> tuple[TrainState, Scalars]:
     """The actor ascends the critics' value of its own reparameterised action.
 
-    The critics are used as in acting, with running statistics; dropout, which
-    belongs to what their ensemble means (Hiraoka et al. 2022), stays on.
+    With several samples per state, the mean over them. The critics are used as
+    in acting, with running statistics; dropout, which belongs to what their
+    ensemble means (Hiraoka et al. 2022), stays on.
     """
     hp, batch, keys = given.hp, given.batch, given.keys
     alpha = parts.alpha(hp, state)
@@ -130,12 +167,13 @@ def actor_step(
         output, stats = parts.policy.apply(
             params, state.actor.stats, batch.observation, keys.actor_dropout, True
         )
+        output, observation = repeat((output, batch.observation), parts.config.actor.num_samples)
         action, log_prob = parts.policy.draw(output, keys.action)
         critic = state.critic
         q, _ = parts.critic.apply(
-            critic.params, critic.stats, batch.observation, action, keys.objective_dropout, False
+            critic.params, critic.stats, observation, action, keys.objective_dropout, False
         )
-        loss = actor_loss(parts.actor_value(q), log_prob, alpha)
+        loss = actor_loss(parts.value.objective(hp, state, q), log_prob, alpha)
         return loss, (-jnp.mean(log_prob), stats)
 
     (loss, (entropy, stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
@@ -178,12 +216,3 @@ def target_step(
         )
 
     return state._replace(actor=follow(state.actor), critic=follow(state.critic)), {}
-
-
-STEPS: dict[str, Callable[..., tuple[TrainState, Scalars]]] = {
-    "critic": critic_step,
-    "target": target_step,
-    "actor": actor_step,
-    "temperature": temperature_step,
-}
-"""Name in `agent.update_order` -> step."""

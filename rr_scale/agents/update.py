@@ -10,19 +10,32 @@ import jax
 import jax.numpy as jnp
 
 from rr_scale.agents.ingredients import Ingredients
+from rr_scale.agents.optimism import explorer_step, optimism_step
+from rr_scale.agents.pessimism import pessimism_step
 from rr_scale.agents.state import TrainState
-from rr_scale.agents.steps import STEPS, TD_ERROR, Given, Scalars, draw_keys
-from rr_scale.config import AgentConfig, HyperParams
+from rr_scale.agents.steps import (
+    TD_ERROR,
+    Given,
+    Scalars,
+    actor_step,
+    critic_step,
+    draw_keys,
+    target_step,
+    temperature_step,
+)
+from rr_scale.config import HyperParams
 from rr_scale.types import Batch, Clock, Feedback, Mean
 
-
-def _delays(config: AgentConfig) -> dict[str, int]:
-    return {
-        "critic": 1,
-        "actor": config.actor_delay,
-        "temperature": config.actor_delay,
-        "target": config.target_delay,
-    }
+STEPS: dict[str, Callable[..., tuple[TrainState, Scalars]]] = {
+    "critic": critic_step,
+    "target": target_step,
+    "actor": actor_step,
+    "explorer": explorer_step,
+    "temperature": temperature_step,
+    "optimism": optimism_step,
+    "pessimism": pessimism_step,
+}
+"""Name in `agent.update_order` -> step."""
 
 
 def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]]:
@@ -32,10 +45,9 @@ def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]
     that a delayed actor costs nothing on the updates in between. The first
     update of a run does every step.
     """
-    delays = _delays(parts.config)
     groups = [
         (delay, tuple(steps))
-        for delay, steps in itertools.groupby(parts.config.update_order, delays.__getitem__)
+        for delay, steps in itertools.groupby(parts.config.update_order, parts.config.delay)
     ]
 
     def run_steps(
@@ -47,16 +59,21 @@ def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]
             measured.update(new)
         return state, measured
 
+    def prepare(hp: HyperParams, state: TrainState, batch: Batch) -> Batch:
+        chex.assert_rank([batch.reward, batch.discount, batch.weight], 1)
+        return batch._replace(
+            observation=parts.normalize(state, batch.observation),
+            reward=parts.scale_reward(hp, state, batch.reward),
+            next_observation=parts.normalize(state, batch.next_observation),
+        )
+
     def update(
         hp: HyperParams, state: TrainState, batches: dict[str, Batch], clock: Clock
     ) -> tuple[TrainState, Feedback]:
-        batch = batches["train"]
-        chex.assert_rank([batch.reward, batch.discount, batch.weight], 1)
-        batch = batch._replace(
-            observation=parts.normalize(state, batch.observation),
-            next_observation=parts.normalize(state, batch.next_observation),
-        )
-        given = Given(hp, batch, clock, draw_keys(parts, state.root, clock.update))
+        keys = draw_keys(parts, state.root, clock.update)
+        given = Given(hp, prepare(hp, state, batches["train"]), clock, keys)
+        if parts.config.pessimism == "vpl":
+            given = given._replace(validation=prepare(hp, state, batches["validation"]))
         means: dict[str, Mean] = {}
         for delay, steps in groups:
 

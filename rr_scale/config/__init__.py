@@ -7,7 +7,7 @@ compare and store configurations; nothing else repeats a default.
 The defaults are those of the `sr_sac` preset.
 """
 
-from rr_scale.config.agent import ActorConfig, AgentConfig, CriticConfig
+from rr_scale.config.agent import ActorConfig, AgentConfig, CriticConfig, ExplorerConfig
 from rr_scale.config.hyperparams import HyperParams
 from rr_scale.config.network import NetworkConfig
 from rr_scale.config.optimizer import OptimizerConfig
@@ -19,6 +19,7 @@ __all__ = [
     "ActorConfig",
     "AgentConfig",
     "CriticConfig",
+    "ExplorerConfig",
     "HyperParams",
     "NetworkConfig",
     "OptimizerConfig",

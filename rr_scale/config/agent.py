@@ -8,6 +8,8 @@ from rr_scale.config.network import NetworkConfig
 from rr_scale.config.optimizer import OptimizerConfig
 from rr_scale.setting import setting
 
+_RULES = ("min", "mean", "first", "pessimistic", "smaller_mean", "mixture", "truncated")
+
 
 @dataclasses.dataclass(frozen=True)
 class ActorConfig:
@@ -31,8 +33,9 @@ class ActorConfig:
         choices=("stable", "epsilon"),
     )
     objective_ensemble: str = setting(
-        "min", "Q that the actor ascends, over the critics", choices=("min", "mean", "first")
+        "min", "Q that the actor ascends, over the critics; rules as for the target", choices=_RULES
     )
+    num_samples: int = setting(1, "actions per state in the actor's loss", low=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +45,26 @@ class CriticConfig:
     network: NetworkConfig = NetworkConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     ensemble_size: int = setting(2, "number of critics N", low=1)
+    value: str = setting(
+        "scalar",
+        "what a critic says about the return: its mean, probabilities of num_atoms values from "
+        "hp.v_min to hp.v_max, or num_quantiles quantiles",
+        choices=("scalar", "categorical", "quantile"),
+    )
+    num_atoms: int = setting(101, "atoms of a categorical critic", low=2)
+    num_quantiles: int = setting(100, "quantiles of a quantile critic", low=1)
     target_ensemble: str = setting(
-        "min", "value of the next state, over the target critics", choices=("min", "mean", "first")
+        "min",
+        "value of the next state, over the target critics: point by point the min, the mean or "
+        "mean - pessimism x spread; the first; the distribution with the smaller mean; the mean "
+        "of the distributions; or all quantiles without the largest (truncated)",
+        choices=_RULES,
+    )
+    target_subset: int = setting(
+        0, "target critics drawn at random in every update, for the rule to act on (0: all)", low=0
+    )
+    dropped_quantiles: int = setting(
+        2, "largest quantiles per critic that the rule truncated leaves out", low=0
     )
     bootstrap_policy: str = setting(
         "current",
@@ -62,9 +83,7 @@ class CriticConfig:
         "network normalises by the batch)",
         choices=("auto", "joint", "separate"),
     )
-    loss_scale: float = setting(
-        1.0, "factor on the sum over critics of the mean squared error", above=0
-    )
+    loss_scale: float = setting(1.0, "factor on the sum over critics of the mean loss", above=0)
 
     @property
     def has_joint_pass(self) -> bool:
@@ -75,22 +94,52 @@ class CriticConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ExplorerConfig:
+    """A second policy that only explores."""
+
+    kind: str = setting(
+        "none",
+        "who acts in training: the actor, or a policy beside it that ascends an optimistic value "
+        "and is held near the actor by its KL divergence",
+        choices=("none", "optimistic"),
+    )
+    network: NetworkConfig = NetworkConfig()
+
+
+@dataclasses.dataclass(frozen=True)
 class AgentConfig:
     """Structure of the agent: changing any of this compiles another program."""
 
     actor: ActorConfig = ActorConfig()
     critic: CriticConfig = CriticConfig()
+    explorer: ExplorerConfig = ExplorerConfig()
     temperature: str = setting(
         "alpha",
         "entropy coefficient: learned by alpha*(H-target) or log alpha*(H-target), fixed, or none",
         choices=("alpha", "log", "fixed", "none"),
     )
+    pessimism: str = setting(
+        "fixed",
+        "factor of the spread in the rule pessimistic: hp.pessimism; learned from training batches "
+        "(gpl) or from validation batches (vpl); or 0 or hp.pessimism, as a bandit chooses (top)",
+        choices=("fixed", "gpl", "vpl", "top"),
+    )
     update_order: tuple[str, ...] = setting(
         ("critic", "target", "actor", "temperature"),
         "the steps of one update, in order",
-        choices=("critic", "target", "actor", "temperature"),
+        choices=(
+            "critic",
+            "target",
+            "actor",
+            "explorer",
+            "temperature",
+            "optimism",
+            "pessimism",
+        ),
     )
-    actor_delay: int = setting(1, "critic updates per actor (and temperature) update", low=1)
+    actor_delay: int = setting(
+        1, "critic updates per update of actor, explorer, temperature and optimism", low=1
+    )
     target_delay: int = setting(1, "critic updates per target-network update", low=1)
     lr_schedule: str = setting(
         "constant",
@@ -105,3 +154,17 @@ class AgentConfig:
     normalize_observations: bool = setting(
         False, "running mean and variance of observations seen while acting"
     )
+    noise_repeat: int = setting(
+        1, "the most env steps that exploration repeats its random numbers (1: never)", low=1
+    )
+    reward_scale: str = setting(
+        "none",
+        "what rewards of a batch are divided by: the standard deviation of discounted returns seen "
+        "while acting, or that and more so that the largest is at most hp.v_max",
+        choices=("none", "return_std", "return_bound"),
+    )
+
+    def delay(self, step: str) -> int:
+        """Critic updates per run of a step of `update_order`."""
+        fixed = {"critic": 1, "pessimism": 1, "target": self.target_delay}
+        return fixed.get(step, self.actor_delay)

@@ -21,6 +21,25 @@ class HyperParams:
     target_entropy_scale: float = setting(
         0.5, "target entropy is minus this times the number of action dimensions"
     )
+    v_min: float = setting(-10.0, "least return that a categorical critic knows")
+    v_max: float = setting(10.0, "greatest return that a categorical critic knows")
+    pessimism: float = setting(
+        1.0, "initial (or fixed) pessimism, in standard deviations over the critics (1: min of two)"
+    )
+    pessimism_lr: float = setting(3e-4, "Adam step size of a learned pessimism", low=0)
+    pessimism_min: float = setting(-1.0, "least pessimism that is learned")
+    pessimism_max: float = setting(5.0, "greatest pessimism that is learned")
+    init_optimism: float = setting(
+        1.0, "initial optimism of the explorer, in standard deviations over the critics", above=0
+    )
+    init_kl_weight: float = setting(0.25, "initial weight of the explorer's KL divergence", above=0)
+    optimism_lr: float = setting(3e-5, "Adam step size of optimism and KL weight", low=0)
+    target_kl: float = setting(
+        0.05, "KL divergence of the explorer from the actor per action dimension", low=0
+    )
+    explorer_std: float = setting(
+        0.75, "sigma of the explorer as a multiple of the actor's", above=0
+    )
     noise_start: float = setting(0.1, "exploration noise at the first step", low=0)
     noise_end: float = setting(0.1, "exploration noise at the horizon", low=0)
     ou_theta: float = setting(0.15, "mean reversion of Ornstein-Uhlenbeck noise", low=0)

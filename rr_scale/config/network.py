@@ -16,7 +16,7 @@ class NetworkConfig:
     trunk: str = setting(
         "mlp",
         "architecture between input and head",
-        choices=("mlp", "bronet", "simba", "simba_v2"),
+        choices=("mlp", "bronet", "simba", "simba_v2", "flash"),
     )
     hidden: tuple[int, ...] = setting(
         (256, 256), "widths of the hidden layers; residual trunks: one equal width per block", low=1

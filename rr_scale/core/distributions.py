@@ -62,3 +62,20 @@ def sample_tanh_gaussian(
     """Reparameterised sample: (action [..., A], log-probability [...])."""
     u = mean + jnp.exp(log_sigma) * jax.random.normal(key, mean.shape, mean.dtype)
     return jnp.tanh(u), tanh_gaussian_log_prob(u, mean, log_sigma, form)
+
+
+def gaussian_kl(mean: Array, log_sigma: Array, mean_of: Array, log_sigma_of: Array) -> Array:
+    """KL(N(mean, sigma^2) || N(mean_of, sigma_of^2)), diagonal, summed over dimensions.
+
+    Equal to that of the squashed distributions, since tanh is a bijection.
+    With one sigma it is sum (mean - mean_of)^2 / (2 sigma^2).
+
+    Args:
+      mean, log_sigma, mean_of, log_sigma_of: [..., A].
+
+    Returns:
+      [...].
+    """
+    log_ratio = log_sigma - log_sigma_of
+    distance = (mean - mean_of) * jnp.exp(-log_sigma_of)
+    return jnp.sum(0.5 * (jnp.exp(2.0 * log_ratio) + distance**2 - 1.0) - log_ratio, axis=-1)

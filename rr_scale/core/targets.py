@@ -9,39 +9,42 @@ from rr_scale.types import Array
 
 
 def soft_td_target(
-    reward: Array, discount: Array, next_value: Array, next_log_prob: Array, alpha: Array | float
+    reward: Array, discount: Array, next_points: Array, next_log_prob: Array, alpha: Array | float
 ) -> Array:
-    """y = r + d (V' - alpha log pi(a'|s')), the soft Bellman target.
+    """y = r + d (Z' - alpha log pi(a'|s')), the soft Bellman target, point by point.
 
     Haarnoja et al. 2018, equation 3; with alpha = 0 the target of TD3
     (Fujimoto 2018, equation 9) and DDPG. The entropy bonus belongs to the
-    next state, so the discount (0 after termination) multiplies it too.
+    next state, so the discount (0 after termination) multiplies it too. Every
+    point of a distribution over returns is moved alike.
 
     Args:
-      reward, discount, next_value, next_log_prob: [B]. `discount` is
+      reward, discount, next_log_prob: [B]. `discount` is
         gamma^n_eff * (1 - terminated).
+      next_points: [B, M]; M is 1 where only the mean is known.
 
     Returns:
-      [B].
+      [B, M].
     """
-    chex.assert_rank([reward, discount, next_value, next_log_prob], 1)
-    chex.assert_equal_shape([reward, discount, next_value, next_log_prob])
-    return reward + discount * (next_value - alpha * next_log_prob)
+    chex.assert_rank([reward, discount, next_log_prob, next_points], [1, 1, 1, 2])
+    chex.assert_equal_shape([reward, discount, next_log_prob, next_points[:, 0]])
+    bonus = alpha * next_log_prob
+    return reward[:, None] + discount[:, None] * (next_points - bonus[:, None])
 
 
-def critic_loss(q: Array, target: Array, weight: Array, scale: Array | float) -> Array:
-    """scale * sum over members of the weighted batch mean of (Q_i - y)^2.
+def critic_loss(losses: Array, weight: Array, scale: Array | float) -> Array:
+    """scale * sum over members of the weighted batch mean.
 
     Args:
-      q: [N, B].
-      target, weight: [B].
+      losses: [N, B], of each member on each sample.
+      weight: [B].
 
     Returns:
       Scalar.
     """
-    chex.assert_rank([q, target, weight], [2, 1, 1])
-    chex.assert_equal_shape([q[0], target, weight])
-    return scale * jnp.sum(jnp.mean(weight * (q - target) ** 2, axis=1))
+    chex.assert_rank([losses, weight], [2, 1])
+    chex.assert_equal_shape([losses[0], weight])
+    return scale * jnp.sum(jnp.mean(weight * losses, axis=1))
 
 
 def actor_loss(value: Array, log_prob: Array, alpha: Array | float) -> Array:

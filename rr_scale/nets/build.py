@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from rr_scale.config import ActorConfig, CriticConfig
 from rr_scale.core.distributions import bound_log_sigma, sample_tanh_gaussian
+from rr_scale.core.values import output_size
 from rr_scale.nets.heads import Actor, Critic
 from rr_scale.nets.layers import STATS
 from rr_scale.types import Array, Params, Stats
@@ -45,7 +46,7 @@ class CriticEnsemble(NamedTuple):
     init: Callable[[Array], tuple[Params, Stats]]
     apply: Callable[[Params, Stats, Array, Array, Array | None, bool], tuple[Array, Stats]]
     """(params, stats, observation [B, O], action [B, A], dropout key or None, train) ->
-    (output [N, B], stats)"""
+    (output [N, B, K], stats)"""
 
 
 def _init(module: nn.Module, key: Array, *sizes: int) -> tuple[Params, Stats]:
@@ -105,7 +106,7 @@ def build_policy(config: ActorConfig, observation_size: int, action_size: int) -
 
 def build_critic(config: CriticConfig, observation_size: int, action_size: int) -> CriticEnsemble:
     """The ensemble of `config`."""
-    module = Critic(config.network)
+    module = Critic(config.network, output_size(config))
 
     def init(key: Array) -> tuple[Params, Stats]:
         def member(key: Array) -> tuple[Params, Stats]:

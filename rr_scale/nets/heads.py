@@ -49,13 +49,13 @@ class Actor(nn.Module):
 
 
 class Critic(nn.Module):
-    """Scalar Q(s, a) of one ensemble member: [...]."""
+    """What one ensemble member says about the return of (s, a): [..., K]."""
 
     network: NetworkConfig
+    outputs: int
 
     @nn.compact
     def __call__(self, observation: Array, action: Array, train: bool = False) -> Array:
         inputs = jnp.concatenate([observation, action], axis=-1)
         features = TRUNKS[self.network.trunk](self.network, name="trunk")(inputs, train)
-        value = output(self.network, 1, "value")(features, train)
-        return jnp.squeeze(value, axis=-1)
+        return output(self.network, self.outputs, "value")(features, train)

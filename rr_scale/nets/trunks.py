@@ -6,6 +6,7 @@ import flax.linen as nn
 
 from rr_scale.config import NetworkConfig
 from rr_scale.nets.hyperspherical import SimbaV2
+from rr_scale.nets.normalization import NORMALIZATIONS
 from rr_scale.nets.parts import activated, dropped, linear, normalized
 from rr_scale.types import Array
 
@@ -87,9 +88,36 @@ class SimBa(nn.Module):
         return normalized(config)(x, train)
 
 
+class Flash(nn.Module):
+    """A dense layer, residual blocks of two, all with normalisation, and a last RMS norm.
+
+    Kim et al., "FlashSAC", 2026: per block x <- x + act(norm(W act(norm(W x)))), batch
+    normalisation throughout. `hidden` has one width per block. Deviations: the
+    scales of batch normalisation are free (theirs are projected to norm
+    sqrt(d)); both layers of a block have its width.
+    """
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        config = self.config
+        if config.normalize_input:
+            x = normalized(config)(x, train)
+        x = linear(config, config.hidden[0], first=True)(x, train)
+        for width in config.hidden:
+            y = x
+            for _ in range(2):
+                y = linear(config, width)(y, train)
+                y = activated(config)(normalized(config)(y, train))
+            x = x + dropped(config, self)(y)
+        return NORMALIZATIONS["rms_norm"](0)(x, train)
+
+
 TRUNKS: dict[str, type[nn.Module]] = {
     "mlp": MLP,
     "bronet": BroNet,
     "simba": SimBa,
     "simba_v2": SimbaV2,
+    "flash": Flash,
 }

@@ -1,0 +1,123 @@
+"""Ingredients that do not fit each other are refused, in one line that names both settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers import tiny
+from rr_scale.errors import UserError
+from rr_scale.validation import validate
+
+ORDER = "agent.update_order"
+EXPLORE = {
+    "agent.explorer.kind": "optimistic",
+    ORDER: ("critic", "target", "actor", "explorer", "temperature", "optimism"),
+}
+GPL = {
+    "agent.pessimism": "gpl",
+    "agent.critic.target_ensemble": "pessimistic",
+    ORDER: ("critic", "pessimism", "target", "actor", "temperature"),
+}
+CATEGORICAL = {
+    "agent.critic.value": "categorical",
+    "agent.critic.target_ensemble": "smaller_mean",
+    "agent.actor.objective_ensemble": "smaller_mean",
+}
+
+
+@pytest.mark.parametrize("values", [EXPLORE, GPL, CATEGORICAL, CATEGORICAL | EXPLORE])
+def test_what_fits_is_accepted(values):
+    validate(tiny("sac", values))
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "second"),
+    [
+        (
+            CATEGORICAL | {"agent.critic.target_ensemble": "min"},
+            "agent.critic.target_ensemble",
+            "agent.critic.value",
+        ),
+        (
+            CATEGORICAL | {"agent.actor.objective_ensemble": "mean"},
+            "agent.actor.objective_ensemble",
+            "agent.critic.value",
+        ),
+        (CATEGORICAL | {"hp.v_min": 10.0}, "hp.v_min", "hp.v_max"),
+        (
+            {"agent.reward_scale": "return_bound", "hp.v_max": 0.0},
+            "hp.v_max",
+            "agent.reward_scale",
+        ),
+        (
+            {"agent.critic.target_ensemble": "truncated"},
+            "agent.critic.dropped_quantiles",
+            "agent.critic.target_ensemble",
+        ),
+        (
+            {"agent.critic.target_subset": 3},
+            "agent.critic.target_subset",
+            "agent.critic.ensemble_size",
+        ),
+        ({"agent.pessimism": "top"}, "agent.pessimism", "agent.critic.target_ensemble"),
+        (GPL | {ORDER: ("critic", "target", "actor", "temperature")}, ORDER, "agent.pessimism"),
+        (
+            {ORDER: ("critic", "target", "actor", "temperature", "pessimism")},
+            ORDER,
+            "agent.pessimism",
+        ),
+        (
+            GPL | {ORDER: ("pessimism", "critic", "target", "actor", "temperature")},
+            ORDER,
+            "'critic'",
+        ),
+        (
+            GPL
+            | {
+                ORDER: ("critic", "actor", "temperature", "pessimism", "target"),
+                "agent.actor_delay": 2,
+            },
+            ORDER,
+            "'critic'",
+        ),
+        (GPL | {"hp.pessimism": 9.0}, "hp.pessimism", "hp.pessimism_max"),
+        (
+            EXPLORE | {ORDER: ("critic", "target", "actor", "explorer", "temperature")},
+            ORDER,
+            "agent.explorer.kind",
+        ),
+        (
+            EXPLORE | {ORDER: ("critic", "target", "actor", "optimism", "explorer", "temperature")},
+            ORDER,
+            "'explorer'",
+        ),
+        (EXPLORE | {"agent.explorer.kind": "none"}, ORDER, "agent.explorer.kind"),
+        (
+            EXPLORE | {"agent.critic.ensemble_size": 1},
+            "agent.explorer.kind",
+            "agent.critic.ensemble_size",
+        ),
+        (
+            EXPLORE
+            | {
+                "agent.actor.distribution": "deterministic",
+                "agent.temperature": "none",
+                "agent.exploration": "gaussian",
+                ORDER: ("critic", "target", "actor", "explorer", "optimism"),
+            },
+            "agent.explorer.kind",
+            "agent.actor.distribution",
+        ),
+        (
+            EXPLORE | {"agent.explorer.network.normalization": "batch_norm"},
+            "agent.explorer.kind",
+            "agent.explorer.network.normalization",
+        ),
+        (EXPLORE | {"hp.init_optimism": 1e4}, "hp.init_optimism", "e^7.5"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line_that_names_both(values, first, second):
+    with pytest.raises(UserError) as caught:
+        validate(tiny("sac", values))
+    message = str(caught.value)
+    assert first in message and second in message and "\n" not in message
