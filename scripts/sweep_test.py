@@ -33,7 +33,7 @@ import slurm_cluster
 ROOT = Path(__file__).resolve().parent.parent
 SWEEP = [sys.executable, str(ROOT / "scripts" / "sweep.py")]
 EXACT = ("results.csv", "[0-9]*.txt", "policies/*.npz")
-LIMIT_S = 1800.0
+LIMIT_S = 3600.0
 SKIPPED = 77
 _GRID = """
 tasks = {tasks}
@@ -58,8 +58,8 @@ agent.critic.network.hidden = [16]
 "hp.actor_lr, hp.critic_lr" = [1e-3, 3e-4]
 
 [slurm]
-minutes = 1
-signal_delay_s = 20
+minutes = {minutes}
+signal_delay_s = {signal_delay_s}
 """
 
 
@@ -128,6 +128,8 @@ def main() -> int:
     parser.add_argument("--presets", default="sac,td3")
     parser.add_argument("--num_seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2000, help="env steps of a run")
+    parser.add_argument("--minutes", type=int, default=1, help="slurm: time limit")
+    parser.add_argument("--signal_delay_s", type=int, default=20, help="slurm: warned before it")
     parser.add_argument("--keep", type=Path, help="folder to keep everything in")
     parser.add_argument(
         "--warn",
@@ -160,6 +162,8 @@ def _experiment(options: argparse.Namespace, folder: Path) -> None:
             presets=json.dumps(presets),
             seeds=options.num_seeds,
             steps=options.steps,
+            minutes=options.minutes,
+            signal_delay_s=options.signal_delay_s,
         )
     )
     with contextlib.ExitStack() as stack:
@@ -213,8 +217,9 @@ def _disturb_local(sweep: Sweep, options: argparse.Namespace) -> None:
 
 
 def _disturb_slurm(sweep: Sweep, options: argparse.Namespace) -> None:
-    _say("submitted with a time limit of one minute")
-    sweep.command += ["--minutes=30"] if options.warn else []
+    limit = 30 if options.warn else options.minutes
+    _say(f"submitted with a time limit of {limit} min")
+    sweep.command += [f"--minutes={limit}"]
     sweep.run()
     if "submitted" in sweep.run():
         raise Failure("jobs that are in the queue were submitted again")
