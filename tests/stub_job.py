@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from rr_scale.durable import replace_bytes  # noqa: E402
 from rr_scale.sweep.record import add_event, events  # noqa: E402
 from rr_scale.train.lock import RunLock  # noqa: E402
 from rr_scale.train.signals import noting_signals  # noqa: E402
@@ -28,7 +29,7 @@ COMMAND = (sys.executable, str(Path(__file__).resolve()))
 def commit(run_dir: Path, step: int) -> None:
     """Leaves what tells how far a run is."""
     (run_dir / "checkpoints" / f"step-{step:012d}").mkdir(parents=True, exist_ok=True)
-    (run_dir / "committed.json").write_text(json.dumps({"latest": step}))
+    replace_bytes(run_dir / "committed.json", json.dumps({"latest": step}).encode())
 
 
 def main(file: Path) -> int:
@@ -38,7 +39,8 @@ def main(file: Path) -> int:
     act = job_dir / "act"
     what, _, times = act.read_text().partition(" ") if act.exists() else ("", "", "")
     with noting_signals() as signals, RunLock(job_dir):
-        add_event(job_dir, "started", pid=os.getpid(), at=time.monotonic())
+        device = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        add_event(job_dir, "started", pid=os.getpid(), at=time.monotonic(), device=device)
         before = sum(one["event"] == "started" for one in events(job_dir)) - 1
         if what == "die" and before < int(times):
             os.kill(os.getpid(), signal.SIGKILL)

@@ -192,6 +192,28 @@ def test_every_job_gets_a_device_of_its_own(
     assert sorted(seen.read_text().split()) == ["3", "3", "5", "5"]
 
 
+def test_the_device_of_a_job_that_runs_already_is_not_given_away(
+    sweep: SweepFolder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    act(sweep, 0, "wait")
+    first = sweep.jobs[0]
+    process = subprocess.Popen([*stub_job.COMMAND, str(sweep.job_file(first))])
+    try:
+        wait_for(lambda: record.is_running(sweep, first) and record.reached(sweep.run_dir(first)))
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+        stopping = threading.Timer(2.0, process.terminate)
+        stopping.start()
+        assert launch(sweep) == 1
+        stopping.join()
+    finally:
+        process.kill()
+        process.wait()
+    rest = [record.events(sweep.job_dir(job))[0]["device"] for job in sweep.jobs[1:]]
+    assert rest[:2] == ["5", "5"]
+
+
 @pytest.mark.parametrize(
     ("visible", "platforms", "expected"),
     [("0,1", "", ["0", "1"]), ("", "", []), ("-1", "", []), ("0", "cpu", [])],

@@ -109,7 +109,9 @@ def _name(holder: dict[str, Any]) -> str:
 
 
 def _recorded(job: JobFile, folder: Path) -> int:
-    add_event(folder, "started", pid=os.getpid(), slurm=os.environ.get("SLURM_JOB_ID", ""))
+    facts = {"device": "CUDA_VISIBLE_DEVICES", "slurm": "SLURM_JOB_ID"}
+    told = {name: os.environ.get(variable, "") for name, variable in facts.items()}
+    add_event(folder, "started", pid=os.getpid(), **told)
     status, message = 1, ""
     try:
         status = _run(job)

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rr_scale import platform
 from rr_scale.sweep import record
@@ -71,6 +72,14 @@ class LocalLauncher:
         return 1 if crew.lost else 0
 
 
+class _Running(NamedTuple):
+    """A job that is worked on."""
+
+    job: Job
+    process: subprocess.Popen[bytes] | None  # None: an earlier launcher's, or another machine's
+    device: str | None  # taken for it; None: none of this machine's
+
+
 class _Crew:
     """The processes of one launch."""
 
@@ -86,56 +95,85 @@ class _Crew:
         self._command = command
         self._retries = retries
         self._workers = workers
+        self._has_devices = bool(devices)
         self._idle_devices = devices * -(-workers // len(devices)) if devices else []
         self._waiting: list[Job] = []
-        self._children: dict[str, tuple[Job, subprocess.Popen[bytes], str | None]] = {}
-        self._adopted: list[Job] = []
+        self._running: list[_Running] = []
         self._failures: dict[str, int] = {}
         self.lost: list[Job] = []  # failed for good, or stopped by somebody else
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting or self._children or self._adopted)
+        return bool(self._waiting or self._running)
 
     def take(self, jobs: Sequence[Job]) -> None:
         """Jobs to do; those that an earlier launcher left running are only waited for."""
         for job in jobs:
             if record.is_running(self._sweep, job):
                 say(f"runs already: {job.name}")
-                self._adopted.append(job)
+                self._running.append(_Running(job, None, self._device_of(job)))
             else:
                 self._waiting.append(job)
 
     def step(self) -> None:
         """Looks after processes that ended, and starts as many as there is room for."""
-        for job, process, device in list(self._children.values()):
-            if process.poll() is not None:
-                del self._children[job.name]
-                if device is not None:
-                    self._idle_devices.append(device)
-                self._note_death(job, process.returncode)
-                self._ended(job, process.returncode)
-        for job in [job for job in self._adopted if not record.is_running(self._sweep, job)]:
-            self._adopted.remove(job)
-            last = record.events(self._sweep.job_dir(job))[-1:]
-            self._ended(job, last[0].get("status") if last else None)
-        while self._waiting and len(self._children) + len(self._adopted) < self._workers:
+        for one in [one for one in self._running if self._is_over(one)]:
+            self._running.remove(one)
+            if one.device is not None:
+                self._idle_devices.append(one.device)
+            self._ended(one.job, self._status(one))
+        while self._waiting and self._has_room():
             self._start(self._waiting.pop(0))
 
     def stop(self) -> None:
         """Lets all processes write a checkpoint and end; what waits is left for another time."""
-        for job, process, _ in self._children.values():
-            say(f"stopping {job.name}")
-            process.terminate()
-        for job in list(self._adopted):
-            if not record.stop(self._sweep, job):
-                say(f"left running: {job.name}, on another machine")
-                self._adopted.remove(job)
-        for job, process, _ in self._children.values():
-            self._note_death(job, process.wait())
-        while any(record.is_running(self._sweep, job) for job in self._adopted):
+        for one in list(self._running):
+            if one.process is not None:
+                one.process.terminate()
+            elif not record.stop(self._sweep, one.job):
+                say(f"left running: {one.job.name}, on another machine")
+                self._running.remove(one)
+                continue
+            say(f"stopping {one.job.name}")
+        while not all(map(self._is_over, self._running)):
             time.sleep(_POLL_S)
+        for one in self._running:
+            self._status(one)
         say("stopped; the same command continues")
+
+    def _has_room(self) -> bool:
+        if self._has_devices:
+            return bool(self._idle_devices)
+        # What runs on other machines takes no room here.
+        here = [one for one in self._running if one.process or record.is_here(self._sweep, one.job)]
+        return len(here) < self._workers
+
+    def _device_of(self, job: Job) -> str | None:
+        """Takes the device of a job that runs on this machine."""
+        started = [
+            one for one in record.events(self._sweep.job_dir(job)) if one["event"] == "started"
+        ]
+        device = started[-1].get("device") if started else None
+        if device not in self._idle_devices or not record.is_here(self._sweep, job):
+            return None
+        self._idle_devices.remove(device)
+        return device
+
+    def _is_over(self, one: _Running) -> bool:
+        if one.process is not None:
+            return one.process.poll() is not None
+        return not record.is_running(self._sweep, one.job)
+
+    def _status(self, one: _Running) -> int | None:
+        """The exit status of a process that is gone, noted if it could not do that itself."""
+        if one.process is None:
+            last = record.events(self._sweep.job_dir(one.job))[-1:]
+            return last[0].get("status") if last else None
+        status = one.process.returncode
+        if status < 0:
+            folder = self._sweep.job_dir(one.job)
+            record.add_event(folder, "ended", status=status, message=f"killed by signal {-status}")
+        return status
 
     def _start(self, job: Job) -> None:
         device = self._idle_devices.pop(0) if self._idle_devices else None
@@ -151,20 +189,20 @@ class _Crew:
                 env=environment,
                 start_new_session=True,
             )
-        self._children[job.name] = (job, process, device)
+        self._running.append(_Running(job, process, device))
         say(f"started {job.name} (process {process.pid})")
 
-    def _ended(self, job: Job, returncode: int | None) -> None:
+    def _ended(self, job: Job, status: int | None) -> None:
         """Decides what comes of a job whose process is gone; None: nobody saw how."""
         if record.is_done(self._sweep, job):
             say(f"done    {job.name}")
             return
-        if returncode in record.STOPPED:
+        if status in record.STOPPED:
             say(f"stopped {job.name}: somebody sent it a signal; the same command continues")
             self.lost.append(job)
             return
         failures = self._failures[job.name] = self._failures.get(job.name, 0) + 1
-        why = record.status(self._sweep, job).note or f"exit status {returncode}"
+        why = record.status(self._sweep, job).note or f"exit status {status}"
         if failures <= self._retries:
             say(f"failed  {job.name} ({why}); retry {failures} of {self._retries}")
             self._waiting.append(job)
@@ -172,13 +210,6 @@ class _Crew:
             say(f"failed  {job.name} ({why}); see {_relative(self._sweep.log(job))}")
             record.add_event(self._sweep.job_dir(job), "gave_up", message=why)
             self.lost.append(job)
-
-    def _note_death(self, job: Job, returncode: int | None) -> None:
-        # A process that was killed could not write how it ended.
-        if returncode is not None and returncode < 0:
-            message = f"killed by signal {-returncode}"
-            folder = self._sweep.job_dir(job)
-            record.add_event(folder, "ended", status=returncode, message=message)
 
 
 def _relative(path: Path) -> Path:

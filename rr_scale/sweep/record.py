@@ -91,6 +91,12 @@ def is_running(sweep: SweepFolder, job: Job) -> bool:
     return find_holder(sweep.job_dir(job)) is not None
 
 
+def is_here(sweep: SweepFolder, job: Job) -> bool:
+    """Whether a process of this machine works on a job."""
+    holder = find_holder(sweep.job_dir(job)) or {}
+    return holder.get("host") == socket.gethostname()
+
+
 def stop(sweep: SweepFolder, job: Job) -> bool:
     """Asks the process that works on a job to stop; False if it is not on this machine."""
     holder = find_holder(sweep.job_dir(job)) or {}
