@@ -52,9 +52,9 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(description=__doc__, formatter_class=raw)
+    parser = _Parser(description=__doc__, formatter_class=raw, allow_abbrev=False)
     actions = parser.add_subparsers(required=True, metavar="run | status | suites")
-    run = actions.add_parser("run", help="start what is missing", formatter_class=raw)
+    run = actions.add_parser("run", help="start what is missing", allow_abbrev=False)
     run.set_defaults(action=_run)
     run.add_argument("file", nargs="?", type=Path, help="TOML file; see docs/sweeps.md")
     run.add_argument("--dir", type=Path, help="folder of the sweep (default: runs/FILE)")
