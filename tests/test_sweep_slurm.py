@@ -119,15 +119,10 @@ def test_waiting_ends_when_the_queue_holds_no_job_of_the_sweep(
     seen: Path, sweep: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ):
     launch(sweep)
-    queue(seen, sweep, "1_0", "1_1", "1_2")
-    polls: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        polls.append(seconds)
-        queue(seen, sweep, *(["1_1"] if len(polls) < 3 else []))
-
-    monkeypatch.setattr(slurm.time, "sleep", sleep)
+    name = slurm._slurm_name(sweep)
+    looks = [["1_0", "1_1", "1_2"], ["1_0", "1_1"], ["1_1"], [], ["1_2"]]
+    monkeypatch.setattr(slurm, "_queue", lambda: dict.fromkeys(looks.pop(0), name))
+    monkeypatch.setattr(slurm, "_POLL_S", 0.0)
     launcher = SlurmLauncher(SlurmOptions(), wait=True)
     assert launcher.launch(sweep, sweep.jobs) == 1
-    assert len(polls) == 3
-    assert ids(sweep) == [["1_0"], ["1_1"], ["1_2"]]
+    assert looks == [["1_2"]]

@@ -84,7 +84,8 @@ class SlurmLauncher:
             self._submit(sweep, new)
         if not self._wait:
             return 0
-        while any(_slurm_id(sweep, job) in _queue() for job in jobs):
+        numbers = {_slurm_id(sweep, job) for job in jobs}
+        while not numbers.isdisjoint(_queue()):
             time.sleep(_POLL_S)
         return 0 if all(record.is_done(sweep, job) for job in jobs) else 1
 
