@@ -36,7 +36,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         share_engines(patch)
         make_walks(patch)
-        settings = {"env_name": "probe-walk", "agent.normalize_observations": True}
+        # All that acting depends on: parameters, running statistics, normaliser.
+        settings = {
+            "env_name": "probe-walk",
+            "agent.normalize_observations": True,
+            "agent.actor.network.normalization": "batch_norm",
+        }
         assert run(tiny("sac", folder / "run", **settings)).exit_status == 0
     return folder / "run"
 
