@@ -160,7 +160,8 @@ function seedsTable() {
 function diagnosticsSection() {
   const metrics = unique(data.diagnostics.map((row) => row.metric)).sort();
   if (!metrics.length) return null;
-  state.metric ??= metrics.find((metric) => metric === "train/critic_loss") ?? metrics[0];
+  const usual = ["train/critic_loss", metrics.find((metric) => metric.startsWith("train/"))];
+  state.metric ??= usual.find((metric) => metrics.includes(metric)) ?? metrics[0];
   const rows = shown(data.diagnostics).filter((row) => row.metric === state.metric);
   const choice = element(
     "select",
