@@ -34,6 +34,11 @@ def test_what_fits_is_accepted(values):
     ("values", "first", "second"),
     [
         (
+            {"agent.actor.network.trunk": "flash", "agent.actor.network.activation": "crelu"},
+            "agent.actor.network.activation",
+            "agent.actor.network.trunk",
+        ),
+        (
             CATEGORICAL | {"agent.critic.target_ensemble": "min"},
             "agent.critic.target_ensemble",
             "agent.critic.value",
