@@ -14,12 +14,12 @@ from rr_scale import fields
 from rr_scale.combinations import check_combinations
 from rr_scale.config import AgentConfig, HyperParams, RunConfig, Variant
 from rr_scale.errors import UserError, nearest
+from rr_scale.validation_networks import check_networks
 
 _LARGEST_SEED = 2**31 - 1
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 _RESERVED = ("checkpoints", "lock", "policies", "replay", "run.json")
 _LEARNED = ("alpha", "log")
-_RESIDUAL = ("bronet", "simba", "simba_v2")
 _MOMENT_DECAYS = tuple(
     f"{part}_{moment}" for part in ("adam", "actor", "critic", "dual") for moment in ("b1", "b2")
 )
@@ -121,6 +121,7 @@ def _check_agent(config: RunConfig) -> None:
         f"agent.actor.log_sigma_min must be below agent.actor.log_sigma_max "
         f"({actor.log_sigma_max}), got {actor.log_sigma_min}",
     )
+    check_networks(agent)
     _check_order(agent)
     stochastic = actor.distribution == "tanh_gaussian"
     _require(
@@ -174,12 +175,6 @@ def _check_order(agent: AgentConfig) -> None:
 
 def _check_target_step(agent: AgentConfig, path: str, shown: str) -> None:
     critic = agent.critic
-    _require(
-        critic.target_network != "none" or critic.has_joint_pass,
-        "agent.critic.target_network=none needs one pass over (s, a) and (s', a'): a network that "
-        "normalises by the batch, or agent.critic.next_pass=joint, "
-        f"got agent.critic.next_pass={critic.next_pass}",
-    )
     needed = critic.target_network != "none" or critic.bootstrap_policy != "current"
     if needed:
         _require("target" in agent.update_order, f"{path} must contain 'target', got {shown}")

@@ -99,6 +99,47 @@ UNPUBLISHED = {
             "replay.n_step": 2,
         },
     ),
+    "no target network, bound kernels": (
+        "sac",
+        {
+            "agent.update_order": ("critic", "actor", "temperature"),
+            "agent.critic.target_network": "none",
+            "agent.critic.network.hidden": (8, 8),
+            "agent.critic.network.normalization": "batch_renorm",
+            "agent.critic.network.renorm_warmup": 1,
+            "agent.critic.network.normalize_after_activation": True,
+            "agent.critic.network.normalize_input": True,
+            "agent.critic.network.activation": "crelu",
+            "agent.critic.network.dropout": 0.1,
+            "agent.critic.network.kernel": "spectral_norm",
+            "agent.critic.network.unit_head": True,
+            "agent.actor.network.kernel": "weight_norm",
+            "agent.actor.network.normalization": "rms_norm",
+            "agent.actor.network.activation": "swish",
+            "agent.critic.optimizer.name": "adamw",
+            "agent.critic.optimizer.decayed": "free",
+            "hp.critic_weight_decay": 0.01,
+            "hp.dual_b1": 0.5,
+        },
+    ),
+    "residual trunks, copied targets": (
+        "sac",
+        {
+            "agent.critic.network.trunk": "bronet",
+            "agent.critic.network.normalization": "batch_norm",
+            "agent.critic.network.kernel": "unit_norm",
+            "agent.critic.network.bias": False,
+            "agent.critic.target_network": "hard",
+            "agent.critic.next_pass": "separate",
+            "agent.critic.bootstrap_policy": "target",
+            "agent.actor.network.trunk": "simba_v2",
+            "agent.actor.network.activation": "gelu",
+            "agent.actor.optimizer.name": "adamw",
+            "agent.actor.optimizer.decayed": "kernels",
+            "agent.lr_schedule": "cosine",
+            "hp.actor_weight_decay": 0.01,
+        },
+    ),
 }
 # Every entry starts at the same number.
 _STARTS_CONSTANT = tuple(f"['{name}']" for name in ("bias", "scale", "scaler"))
@@ -156,9 +197,10 @@ def test_initial_and_updated_states_are_finite(name, lanes):
 @CASES
 def test_targets_start_as_copies_and_lanes_differ(name, lanes):
     fresh = history(name, lanes)[1].train
-    assert_identical(fresh.critic.target, fresh.critic.params)
-    if fresh.actor.target is not None:
-        assert_identical(fresh.actor.target, fresh.actor.params)
+    for learner in (fresh.critic, fresh.actor):
+        if learner.target is not None:
+            assert_identical(learner.target, learner.params)
+            assert_identical(learner.target_stats, learner.stats)
     for path, leaf in named((fresh.actor.params, fresh.critic.params)).items():
         different = len(np.unique(leaf.reshape(lanes, -1), axis=0))
         assert different == (1 if path.endswith(_STARTS_CONSTANT) else lanes), path

@@ -14,16 +14,8 @@ PACKAGE = ROOT / "rr_scale"
 STANDARD = sys.stdlib_module_names
 
 BASE = {"errors", "types", "config", "rng", "clock"}
-SETTINGS = {
-    "errors",
-    "types",
-    "config",
-    "fields",
-    "configure",
-    "combinations",
-    "validation",
-    "presets",
-}
+CHECKS = {"combinations", "validation_networks", "validation"}
+SETTINGS = {"errors", "types", "config", "fields", "configure", "presets"} | CHECKS
 NETWORKS = BASE | {"core"}
 AGENTS = NETWORKS | {"nets", "optim", "normalize"}
 ENGINE = AGENTS | {"agents", "replay"}
@@ -42,8 +34,9 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "clock": {"errors", "types", "config"},
     "presets": {"errors", "config"},
     "fields": {"errors"},
-    "configure": SETTINGS - {"presets", "validation"},
+    "configure": SETTINGS - {"presets"} - CHECKS,
     "combinations": {"errors", "config"},
+    "validation_networks": {"errors", "config"},
     "validation": SETTINGS - {"presets"},
     "platform": {"errors"},
     "runfile": SETTINGS | {"durable", "platform"},

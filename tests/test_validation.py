@@ -42,7 +42,7 @@ BAD_VALUES = [
     ("agent.critic.network.hidden", [256], "list"),
     ("agent.critic.network.hidden", (256, 0), "at least 1, got 0"),
     ("agent.critic.network.hidden", (256, 1.0), "list"),
-    ("agent.critic.network.trunk", "resnet", "one of mlp, bronet, simba, simba_v2, got 'resnet'"),
+    ("agent.critic.network.trunk", "resnet", "one of mlp, bronet, "),
     ("agent", None, "agent: expected AgentConfig, got None"),
     ("resets", (1,), "ResetRule"),
     ("resets", [ResetRule()], "ResetRule"),

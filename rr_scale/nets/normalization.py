@@ -33,8 +33,8 @@ class BatchNorm(nn.Module):
         size = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, size)
         bias = self.param("bias", nn.initializers.zeros, size)
-        running_mean = self.variable(STATS, "mean", jnp.zeros, size)
-        running_variance = self.variable(STATS, "variance", jnp.ones, size)
+        running_mean = self.variable(STATS, "running_mean", jnp.zeros, size)
+        running_variance = self.variable(STATS, "running_variance", jnp.ones, size)
         batches = self.variable(STATS, "batches", jnp.zeros, (), jnp.int32)
         mean, variance = running_mean.value, running_variance.value
         if not train:
