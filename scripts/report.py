@@ -11,14 +11,17 @@ in any browser; it needs no network. Exit status: 0, or 2 for wrong input.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 # So that it also runs from a checkout that was never installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rr_scale.analysis.read import read_curves  # noqa: E402
+from rr_scale.analysis.curves import Problem  # noqa: E402
+from rr_scale.analysis.read import Input, read_curves  # noqa: E402
 from rr_scale.analysis.report import page  # noqa: E402
 from rr_scale.analysis.report.content import REPS, content  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
@@ -53,6 +56,8 @@ def main(arguments: list[str]) -> int:
         curves = read_curves(
             options.inputs, None, strict=not options.partial, action_repeat=options.action_repeat
         )
+        lost = tuple(_failed_jobs(options.inputs))
+        curves = dataclasses.replace(curves, problems=(*lost, *curves.problems))
         title = options.title or f"Report on {', '.join(curves.experiments)}"
         text = page.page(content(curves, title, options.inputs, options.reps))
         page.write(options.out, text)
@@ -61,6 +66,23 @@ def main(arguments: list[str]) -> int:
         print("report:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0
+
+
+def _failed_jobs(inputs: list[str]) -> Iterator[Problem]:
+    """Jobs of sweeps that failed, if only once, or lost a seed."""
+    for folder in (Input.parse(text).path for text in inputs):
+        if not (folder / "sweep.json").is_file():
+            continue
+        # Late: this imports half of the package, and most inputs are no sweeps.
+        from rr_scale.sweep.folder import read_sweep
+        from rr_scale.sweep.record import status
+
+        sweep = read_sweep(folder)
+        for found in (status(sweep, job) for job in sweep.jobs):
+            if found.failures or (found.state == "done" and found.note):
+                words = [found.state, f"failures: {found.failures}", found.note]
+                text = f"{found.job.name}: {', '.join(filter(None, words))}"
+                yield Problem("job", text)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ from rr_scale.analysis.read import read_curves
 from rr_scale.analysis.report import comparison, pack, page
 from rr_scale.analysis.report.content import content
 from rr_scale.analysis.report.series import statistics, tables
+from rr_scale.presets import preset
+from rr_scale.sweep.folder import SweepFolder
+from rr_scale.sweep.plan import Job
+from rr_scale.sweep.record import add_event
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "report.py"
 
@@ -237,6 +241,18 @@ def test_a_report_replaces_a_report_and_with_force_anything(main, sweep, tmp_pat
     assert main([*arguments, "--force"]) == 0
     assert main(arguments) == 0
     assert "page.html: 0." in capsys.readouterr().out
+
+
+def test_failed_jobs_of_a_sweep_are_named(main, sweep, tmp_path):
+    jobs = [Job(name, preset("sac", env_name="probe-target")) for name in ("good", "bad")]
+    folder = SweepFolder(sweep, jobs, cpus=1)
+    folder.write()
+    for event in ("started", "ended", "gave_up"):
+        add_event(folder.job_dir(jobs[1]), event, status=1, message="out of luck")
+    assert main([str(sweep), "--out", str(tmp_path / "page.html"), "--reps", "50"]) == 0
+    text = (tmp_path / "page.html").read_text()
+    assert "bad: failed, failures: 1, out of luck" in text
+    assert "good: " not in text
 
 
 def test_a_sweep_that_still_runs_is_reported_with_what_is_missing(main, sweep, tmp_path):
