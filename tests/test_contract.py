@@ -145,7 +145,14 @@ UNPUBLISHED = {
 _STARTS_CONSTANT = tuple(f"['{name}']" for name in ("bias", "scale", "scaler"))
 ROWS = [*PRESETS, *UNPUBLISHED]
 # Programs of one lane and of three are compiled apart; these rows do both in the normal tests.
-BOTH = ("sac", "td3", "ddpg", *UNPUBLISHED)
+BOTH = (
+    "sac",
+    "td3",
+    "ddpg",
+    "everything in SAC",
+    "quantiles, explorer, bandit",
+    "atoms, learned pessimism",
+)
 CASES = pytest.mark.parametrize(
     ("name", "lanes"),
     [

@@ -39,30 +39,35 @@ NO_TARGET = {
 
 
 @functools.cache
-def agent_at_start(values):
-    """(parts, what an update is given, state) of `sac` with other settings."""
+def state_at_start(values):
+    """A lane of `sac` with other settings before its first update."""
     config = tiny("sac", dict(values))
+    return jax.jit(agent_of(config).init)(root_key(0), traced(config.hp))
+
+
+def start(values, base=None):
+    """(parts, what an update is given, state) of `sac` with other settings.
+
+    The state is that of `base`, where that has the same networks: one compilation less.
+    """
+    config, now = tiny("sac", values), clock(10, 3)
     parts = build_ingredients(config, OBSERVATION_SIZE, ACTION_SIZE, 100)
-    hp, now = traced(config.hp), clock(10, 3)
-    state = jax.jit(agent_of(config).init)(root_key(0), hp)
-    return parts, Given(hp, make_batch(), now, draw_keys(parts, state.root, now.update)), state
+    state = state_at_start(tuple((values if base is None else base).items()))
+    keys = draw_keys(parts, state.root, now.update)
+    return parts, Given(traced(config.hp), make_batch(), now, keys), state
 
 
-def take(step, values, state=None):
+def take(step, values, state=None, base=None):
     """(state before, state after, scalars) of one step of an update."""
-    parts, given, first = start(values)
+    parts, given, first = start(values, base)
     state = first if state is None else state
     after, scalars = jax.jit(functools.partial(STEPS[step], parts))(given, state, {})
     return state, after, scalars
 
 
-def start(values):
-    return agent_at_start(tuple(values.items()))
-
-
-def outputs(values):
+def outputs(base, **settings):
     """Critics' outputs at (s, a) and (s', a'), from one pass or two."""
-    parts, given, state = start(values)
+    parts, given, state = start(base | settings, base)
     batch = given.batch
 
     @jax.jit
@@ -78,25 +83,28 @@ def outputs(values):
 
 def test_a_joint_pass_differs_from_two_where_the_batch_normalises():
     joint = outputs(BATCH_NORM)
-    separate = outputs(BATCH_NORM | {"agent.critic.next_pass": "separate"})
+    separate = outputs(BATCH_NORM, **{"agent.critic.next_pass": "separate"})
     for one, two in zip(joint[:2], separate[:2], strict=True):
         assert one.shape == two.shape == (2, BATCH_SIZE, 1)
         assert np.abs(one - two).max() > 1e-2
     assert changed(joint[2], separate[2])
     # The slow copies start as copies, and see the same two halves.
-    without = outputs(BATCH_NORM | NO_TARGET)
+    without = outputs(BATCH_NORM, **NO_TARGET)
     np.testing.assert_allclose(without[1], joint[1], atol=1e-5)
 
 
 def test_a_joint_pass_is_two_passes_where_it_does_not():
-    joint, separate = outputs({"agent.critic.next_pass": "joint"}), outputs({})
+    joint, separate = outputs({}, **{"agent.critic.next_pass": "joint"}), outputs({})
     for one, two in zip(joint[:2], separate[:2], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
 def test_without_a_target_network_the_critics_are_their_own():
-    before, _, scalars = take("critic", NO_TARGET | {"agent.critic.next_pass": "joint"})
-    assert before.critic.target is None
+    values = NO_TARGET | {"agent.critic.next_pass": "joint"}
+    config = tiny("sac", values)
+    shapes = jax.eval_shape(agent_of(config).init, root_key(0), traced(config.hp))
+    assert shapes.critic.target is None
+    scalars = take("critic", values, base={})[2]
     # At the start a slow copy says what the critics say.
     assert_close(scalars, take("critic", {})[2], 1e-4)
 
@@ -130,7 +138,7 @@ def test_acting_uses_running_statistics():
 
 
 def test_every_pass_draws_its_own_dropout():
-    parts, given, _ = start({CRITIC + "dropout": 0.3, ACTOR + "dropout": 0.3})
+    parts, given, _ = start({CRITIC + "dropout": 0.3, ACTOR + "dropout": 0.3}, base={})
     keys = [jax.random.key_data(key).tolist() for key in given.keys if key is not None]
     assert len({tuple(key) for key in keys}) == len(keys)
     names = ("target_dropout", "critic_dropout", "objective_dropout", "actor_dropout")
@@ -141,9 +149,10 @@ def test_every_pass_draws_its_own_dropout():
 
 def test_hard_targets_are_copies():
     values = {"agent.critic.target_network": "hard"}
-    _, after, _ = take("critic", values)
-    assert changed(after.critic.params, after.critic.target)
-    _, after, _ = take("target", values, after)
+    state = start(values, base={})[2]
+    moved = jax.tree.map(lambda leaf: leaf + 1, state.critic.params)
+    state = state._replace(critic=state.critic._replace(params=moved))
+    _, after, _ = take("target", values, state, base={})
     assert_identical(after.critic.params, after.critic.target)
 
 
@@ -151,13 +160,12 @@ def test_resets_renew_statistics():
     rules = (ResetRule(), ResetRule(what="last_layers"), ResetRule(how="shrink_perturb"))
     config = tiny("sac", BATCH_NORM | {"resets": rules})
     agent, hp = agent_of(config), traced(config.hp)
-    fresh = jax.jit(agent.init)(root_key(0), hp)
+    fresh = start(BATCH_NORM)[2]
     used = jax.tree.map(lambda leaf: leaf + 1, fresh.critic.stats)
     critic = fresh.critic._replace(stats=used, target_stats=used)
     state = fresh._replace(critic=critic)
-    reset = jax.jit(agent.reset, static_argnums=2)
-    for rule, kept in enumerate((False, True, False)):
-        after = reset(hp, state, rule, 0).critic
+    reset = jax.jit(lambda: [agent.reset(hp, state, rule, 0).critic for rule in range(3)])
+    for after, kept in zip(reset(), (False, True, False), strict=True):
         expected = used if kept else fresh.critic.stats
         assert_identical(after.stats, expected)
         assert_identical(after.target_stats, expected)
