@@ -50,7 +50,7 @@ def read_policies(run: RunFile, kind: str) -> list[SavedPolicy | None]:
             raise UserError(f"{path} is of another configuration than {run.save_dir / 'run.json'}")
         found.append(SavedPolicy(lane, arrays, facts))
     if not any(found):
-        raise UserError(f"{run.save_dir} holds no {kind} policy: it was never evaluated")
+        raise UserError(f"{run.save_dir} holds no {kind} policy (policies/SEED-{kind}.npz)")
     return found
 
 
