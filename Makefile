@@ -45,7 +45,7 @@ test-all: check
 
 # Two nodes on this machine; says why if Slurm is not there.
 slurm-test: $(INSTALLED)
-	$(PY) -m pytest -m slurm -rs
+	$(PY) -m pytest -rs tests/test_slurm.py
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
