@@ -67,9 +67,7 @@ def scale_of(task: str, suite: str = "auto", given: Mapping[str, Scale] | None =
     Raises:
       UserError: an unknown suite, or a task for which it has no scale.
     """
-    if suite not in SUITES:
-        known = ", ".join(SUITES)
-        raise UserError(f"unknown suite '{suite}'{nearest(suite, SUITES)}; one of {known}")
+    check_suite(suite)
     if given and task in given:
         return given[task]
     found = _suite_of(task) if suite == "auto" else suite
@@ -85,6 +83,13 @@ def scale_of(task: str, suite: str = "auto", given: Mapping[str, Scale] | None =
             f"1, as in {task}=0:1000, or do not normalise (none)"
         )
     return table[plain]
+
+
+def check_suite(suite: str) -> None:
+    """Refuses what is no key of `SUITES` with a UserError that names them."""
+    if suite not in SUITES:
+        known = ", ".join(SUITES)
+        raise UserError(f"unknown suite '{suite}'{nearest(suite, SUITES)}; one of {known}")
 
 
 def parse_scale(text: str) -> tuple[str, Scale]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LINES = ("-", "--", ":")
 MARKERS = "osD^vPX"
 RESET = "#777777"
+SHARED = ("reset", "dip after it")
 FORMATS = (".png", ".svg")
 WIDTH = 6.75  # inches: the text of a two-column page
 AXIS_LABELS = {
@@ -75,6 +77,8 @@ def new_figure(
     from matplotlib.figure import Figure
 
     columns = min(columns, panels)
+    if columns == 4 and -panels % 3 < -panels % 4:
+        columns = 3  # fewer empty places
     rows = math.ceil(panels / columns)
     figure = Figure(figsize=(width, height * rows + 0.35), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
@@ -99,6 +103,9 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
+    # What all share comes after what differs.
+    shared = {label: found.pop(label) for label in SHARED if label in found}
+    found |= shared
     if found:
         longest = max(map(len, found))
         columns = max(1, min(len(found), int(figure.get_figwidth() * 17) // (longest + 7)))
@@ -115,6 +122,25 @@ def position_axis(panel: Axes, axis: str, label: bool = True) -> None:
     panel.set_xlim(left=0)
     if label:
         panel.set_xlabel(AXIS_LABELS[axis])
+
+
+def label_lowest(axes: Sequence[Axes], axis: str) -> None:
+    """Labels the x axis of the panels that have none below them."""
+    for index, panel in enumerate(axes):
+        own = panel.get_subplotspec()
+        below = [other.get_subplotspec() for other in axes[index + 1 :]]
+        if own and not any(o and o.colspan == own.colspan for o in below):
+            panel.set_xlabel(AXIS_LABELS[axis])
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Names as people sort them: rr8 before rr16."""
+
+    def key(name: str) -> list[tuple[bool, float, str]]:
+        parts = re.split(r"(\d+(?:\.\d+)?)", name)
+        return [(i % 2 == 0, float(part) if i % 2 else 0.0, part) for i, part in enumerate(parts)]
+
+    return sorted(names, key=key)
 
 
 def on_axis(positions: np.ndarray, axis: str) -> np.ndarray:
