@@ -22,7 +22,8 @@ def check_networks(agent: AgentConfig) -> None:
     Raises:
       UserError: the first thing that is wrong, in one line.
     """
-    for part in ("actor", "critic"):
+    parts = ["actor", "critic"] + ["explorer"] * (agent.explorer.kind != "none")
+    for part in parts:
         _check_network(getattr(agent, part).network, f"agent.{part}.network")
     critic = agent.critic
     if critic.target_network == "none" and not critic.has_joint_pass:

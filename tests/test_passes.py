@@ -177,6 +177,10 @@ WRONG = [
     ({CRITIC + "dropout": 1.0}, ("agent.critic.network.dropout must be below 1",)),
     ({ACTOR + "trunk": "simba", ACTOR + "hidden": (8, 9)}, ("network.hidden", "network.trunk")),
     ({ACTOR + "trunk": "simba_v2", ACTOR + "kernel": "unit_norm"}, ("network.kernel", "trunk")),
+    (
+        {"agent.explorer.kind": "optimistic", "agent.explorer.network.dropout": 1.0},
+        ("agent.explorer.network.dropout",),
+    ),
     ({CRITIC + "normalize_input": True}, ("normalize_input", "normalization")),
     ({CRITIC + "kernel": "spectral_norm"}, ("network.kernel", "network.hidden")),
     (
