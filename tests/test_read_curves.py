@@ -10,7 +10,7 @@ import pytest
 from result_files import LONG_HEADER, long_table, write_run
 from rr_scale.analysis.curves import Curves
 from rr_scale.analysis.read import Input, read_curves
-from rr_scale.config import ResetRule
+from rr_scale.config import ResetRule, Variant
 from rr_scale.errors import UserError
 
 
@@ -255,3 +255,24 @@ def test_a_path_that_exists_is_not_taken_for_a_name(tmp_path):
     assert Input.parse(str(place)) == Input(place)
     assert Input.parse(f"a:b={tmp_path}") == Input(tmp_path, "a", "b")
     assert Input.parse("a=x/lr=0.1") == Input(tmp_path.__class__("x/lr=0.1"), "a")
+
+
+def test_folders_of_variants_have_the_record_above_them_and_their_own_settings(tmp_path):
+    variants = (
+        Variant("slow", (("critic_lr", 1e-4),)),
+        Variant("fast", (("critic_lr", 1e-3), ("tau", 0.01))),
+    )
+    run = write_run(tmp_path / "run", "x", {0: [1, 2]}, variants=variants)
+    (run / "results.csv").unlink()
+    for variant in variants:
+        write_run(run / variant.name, f"x_{variant.name}", {0: [3, 4]}, record=False)
+    for inputs in ([tmp_path], [run / "slow", run / "fast"]):
+        found = read_curves(inputs)
+        assert found.problems == ()
+        rates = {item.exp_name: item.config["hp.critic_lr"] for item in found.runs}
+        assert rates == {"x_slow": 1e-4, "x_fast": 1e-3}
+        assert {item.config["hp.tau"] for item in found.runs} == {0.005, 0.01}
+    (run / "fast" / "results.csv").unlink()
+    assert kinds(read_curves([tmp_path], strict=False)) == ["unfinished"]
+    with pytest.raises(UserError, match="fast: no evaluations"):
+        read_curves([tmp_path])

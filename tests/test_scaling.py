@@ -92,6 +92,7 @@ def test_the_data_law_comes_back_from_its_values(constants):
     ratios = np.array([1, 2, 4, 8])
     law = fit_data_law(ratios, DataLaw(*constants, 1.0)(ratios), unit=7.0)
     assert law == pytest.approx((*constants, 7.0), rel=1e-4)
+    assert law.determined
 
 
 def test_the_data_law_comes_back_from_noisy_values():
@@ -101,6 +102,13 @@ def test_the_data_law_comes_back_from_noisy_values():
         fit_data_law(ratios, truth(ratios) * np.exp(0.02 * rng.normal(size=7))) for _ in range(20)
     ]
     np.testing.assert_allclose(np.median(laws, axis=0)[:3], truth[:3], rtol=0.06)
+
+
+def test_a_law_that_the_data_do_not_determine_is_listed():
+    steps = {1: 10, 2: 9, 4: 8}  # a straight line over log2: no floor in sight
+    found = fit([times_of("a", ratio, 64, 1e-3, value) for ratio, value in steps.items()])
+    assert not found.data[0].determined
+    assert [problem.kind for problem in found.problems] == ["undetermined"]
 
 
 def test_no_law_is_fitted_to_fewer_than_three_ratios():

@@ -27,7 +27,8 @@ _RATIO_IN_NAME = re.compile(r"(?:^|[_\-])rr(\d+(?:\.\d+)?)(?=$|[_\-])")
 class Problem(NamedTuple):
     """Something in the data that a reader of the results has to know."""
 
-    kind: str  # duplicate, gap, unequal, units, half-written, unfinished, non-finite, mixed
+    # duplicate, gap, unequal, units, half-written, unfinished, non-finite, mixed, undetermined
+    kind: str
     text: str  # one line
 
     def __str__(self) -> str:

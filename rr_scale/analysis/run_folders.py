@@ -58,9 +58,17 @@ def read_run_tree(
       UserError: a malformed file, or as `strict` says.
     """
     found = find_runs(root)
-    folders = [folder for folder in found if not _holds_others_only(folder, found)]
-    parts = [_read_folder(root, folder, metrics, strict) for folder in folders]
-    return Curves(()).merged(parts)
+    above = [folder for folder in found if _holds_others_only(folder, found)]
+    absent = [
+        Problem("unfinished", f"{place}: no evaluations")
+        for folder in above
+        for place in _variant_folders(folder)
+        if place not in found
+    ]
+    if absent and strict:
+        raise UserError(absent[0].text)
+    parts = [_read_folder(root, folder, metrics, strict) for folder in found if folder not in above]
+    return Curves((), (), tuple(absent)).merged(parts)
 
 
 def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
@@ -179,6 +187,12 @@ def _record(root: Path, folder: Path) -> Mapping[str, Any]:
 def _is_variant_of(folder: Path, path: Path) -> bool:
     names = {variant.get("name") for variant in _variants(_json(path))}
     return folder.relative_to(path.parent).as_posix() in names
+
+
+def _variant_folders(folder: Path) -> list[Path]:
+    path = folder / RECORD
+    names = [variant.get("name", "") for variant in _variants(_json(path))] if path.exists() else []
+    return [folder / name for name in names]
 
 
 def _variants(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:

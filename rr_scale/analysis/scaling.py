@@ -143,6 +143,10 @@ def _data_laws(
             laws.append(fit_data_law(ratios, column, unit))
         except UserError:
             laws.append(None)
+    loose = sum(law is not None and not law.determined for law in laws)
+    if loose:
+        text = f"{loose} of {len(laws)} laws have an exponent at a limit of the search"
+        problems.append(Problem("undetermined", f"{text}: these data do not determine them"))
     if None in laws:
         text = f"{laws.count(None)} of {len(laws)} thresholds are reached by all tasks at fewer"
         problems.append(Problem("unfinished", f"{text} than three replay ratios: no law for them"))

@@ -57,7 +57,7 @@ def tabulate_times(
             chosen.append(best)
             steps[row, column] = best.steps
             resampled[:, row, column] = best.resampled
-    problems += _not_reached(steps, tasks, ratios, thresholds)
+    problems += _not_reached(chosen)
     medians = _medians(steps, tasks)
     scale = medians[:, None, None]
     return Table(
@@ -118,17 +118,14 @@ def _choose(candidates: Sequence[Times], at_baseline: Sequence[Times]) -> Times 
     return min(candidates, key=badness, default=None)
 
 
-def _not_reached(
-    steps: np.ndarray, tasks: Sequence[str], ratios: np.ndarray, thresholds: np.ndarray
-) -> list[Problem]:
+def _not_reached(chosen: Sequence[Times]) -> list[Problem]:
     problems = []
-    for index, task in enumerate(tasks):
-        for place, ratio in enumerate(ratios):
-            missed = np.isnan(steps[index, place])
-            if missed.any():
-                text = f"{task} at replay ratio {ratio:g} does not reach"
-                lowest = thresholds[np.argmax(missed)]
-                problems.append(Problem("unfinished", f"{text} {lowest:.0f} and above"))
+    for times in chosen:
+        missed = np.isnan(times.steps)
+        if missed.any():
+            text = f"{times.setting.task} at replay ratio {times.setting.ratio:g} does not reach"
+            lowest = times.thresholds[np.argmax(missed)]
+            problems.append(Problem("unfinished", f"{text} {lowest:.0f} and above"))
     return problems
 
 

@@ -54,6 +54,12 @@ class DataLaw(NamedTuple):
     floor: float  # c; D_min = unit x floor
     unit: float  # X: env steps
 
+    @property
+    def determined(self) -> bool:
+        """Whether the data decide on the exponent: it is none of the limits of the search."""
+        limits = _EXPONENTS[[0, -1]], (-_SMALLEST, _SMALLEST)
+        return not np.isclose(self.exponent, np.concatenate(limits), rtol=1e-4).any()
+
     def __call__(self, sigma: np.ndarray | float) -> np.ndarray:
         """Env steps to the threshold at replay ratios."""
         sigma = np.asarray(sigma, dtype=np.float64)
