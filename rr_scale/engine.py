@@ -18,16 +18,16 @@ import numpy as np
 
 from rr_scale.agents.state import Agent, TrainState, all_finite
 from rr_scale.config import HyperParams, ReplayConfig
-from rr_scale.engine_state import BLOCK, EngineState, copy_policy, read_leaves, read_rows
+from rr_scale.engine_state import BLOCK, EngineState, copy_policy, read_leaves, read_rows, store
 from rr_scale.learn import Learning, learn
 from rr_scale.placement import Placement, placed
 from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
 from rr_scale.replay.priorities import Priorities
-from rr_scale.replay.sampler import make_sampler
+from rr_scale.replay.sampler import Sampler
 from rr_scale.replay.sumtree import Tree
 from rr_scale.rng import root_key
-from rr_scale.types import Array, Clock, Mean, Metrics, Transition
+from rr_scale.types import Array, Clock, GoalSpec, Mean, Metrics, Transition
 
 
 class Engine:
@@ -41,6 +41,7 @@ class Engine:
       observation_size, action_size: O and A.
       placement: where the lanes run; by default `placed(S)`.
       schedule_horizon: env steps over which importance weights are annealed.
+      goal: of the task, if it has goals.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class Engine:
         action_size: int,
         placement: Placement | None = None,
         schedule_horizon: int = 1,
+        goal: GoalSpec | None = None,
     ):
         self._agent = agent
         self._replay = replay
-        self._sampler = make_sampler(replay, schedule_horizon)
+        self.sampler = Sampler(replay, schedule_horizon, goal)
         self._sizes = (capacity, observation_size, action_size)
         self.placement = place = placement or placed(len(hps))
         self.hp = self.stack(hps)
@@ -67,7 +69,7 @@ class Engine:
         self._policy = place.program(copy_policy, "L")
         self._evaluate = place.program(self._evaluate_lanes, "LLL")
         self._finite = place.program(jax.vmap(all_finite), "L")
-        self._rows = place.program(read_rows, "LS")
+        self._rows = place.program(read_rows, "LLS")
         self._leaves = place.program(partial(read_leaves, capacity=capacity), "L")
 
     @property
@@ -150,11 +152,12 @@ class Engine:
         """The rows with insertion index in [start, stop), fields [S, stop - start, ...]."""
         blocks = []
         for first in range(start, stop, BLOCK):
-            block = self.placement.to_host(self._rows(state.replay, np.int32(first)))
+            known = state.sampler._replace(priorities=None)
+            block = self.placement.to_host(self._rows(state.replay, known, np.int32(first)))
             blocks.append(jax.tree.map(lambda x, n=stop - first: x[:, :n], block))
         if not blocks:
             return {}
-        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *blocks)._asdict()
+        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *blocks)
 
     def leaves(self, state: EngineState, start: int, stop: int) -> np.ndarray | None:
         """What rows are drawn in proportion to [S, stop - start]; None if all are alike."""
@@ -181,7 +184,7 @@ class Engine:
         ring = jax.tree.map(tile, rings.empty(self._replay.storage, *self._sizes))
         memory = jax.tree.map(tile, self._agent.initial_memory())
         metrics = {name: Mean(tile(jnp.zeros(())), tile(jnp.zeros(()))) for name in self._names(hp)}
-        sampler = jax.tree.map(tile, self._sampler.empty(self._sizes[0]))
+        sampler = jax.tree.map(tile, self.sampler.empty(self._sizes[0]))
         first_bad = jnp.full(num_lanes, -1, jnp.int32)
         return EngineState(train, ring, memory, metrics, first_bad, sampler)
 
@@ -193,9 +196,9 @@ class Engine:
             train = self._agent.init(root_key(0), hp)
             ring = rings.empty(self._replay.storage, 1, *self._sizes[1:])
             clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0))
-            priorities = self._sampler.empty(1).priorities
-            tree = None if priorities is None else Tree(priorities.nodes, 0)
-            drawn = self._sampler.draw(hp, ring, tree, root_key(0), clock)
+            known = self.sampler.empty(1)
+            tree = Tree(known.priorities.nodes, 0) if known.priorities else None
+            drawn = self.sampler.draw(hp, ring, known, tree, root_key(0), clock)
             return self._agent.update(hp, train, drawn.batches, clock)[1].metrics
 
         return list(jax.eval_shape(feedback))
@@ -232,9 +235,8 @@ class Engine:
     ) -> EngineState:
         episode_end = transition.terminated | transition.truncated
         train = jax.vmap(self._agent.observe)(hp, state.train, transition, episode_end)
-        replay = jax.vmap(rings.insert)(state.replay, transition)
-        sampler = jax.vmap(self._sampler.insert)(state.sampler, state.replay, replay)
-        state = state._replace(train=train, replay=replay, sampler=sampler)
+        state = store(self.sampler, state, transition)._replace(train=train)
+        replay, sampler = state.replay, state.sampler
         if num_updates == 0:
             return state
 
@@ -246,9 +248,10 @@ class Engine:
 
         def one(lane: Array, hp: HyperParams, before: Learning) -> Learning:
             ring = lane_view(replay, lane)
+            known = lane_view(sampler._replace(priorities=None), lane)
 
             def updates(before: Learning) -> Learning:
-                return learn(self._agent, self._sampler, hp, ring, before, clock, count)
+                return learn(self._agent, self.sampler, hp, ring, known, before, clock, count)
 
             if self.placement.has_idle_lanes:
                 # A copy that only fills a device would keep it from helping the others.

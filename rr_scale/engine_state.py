@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from rr_scale.agents.state import TrainState, policy_of
 from rr_scale.replay import rings
-from rr_scale.replay.sampler import SamplerState
+from rr_scale.replay.sampler import Sampler, SamplerState, row_fields
 from rr_scale.types import Array, Metrics, Transition
 
 BLOCK = 4096
@@ -27,11 +27,27 @@ class EngineState(NamedTuple):
     sampler: SamplerState
 
 
-def read_rows(replay: rings.AnyRing, start: Array) -> Transition:
+def store(sampler: Sampler, state: EngineState, transition: Transition) -> EngineState:
+    """One row more in the ring of each lane [L, ...]."""
+    capacity = state.replay.rows.reward.shape[1]
+    replay = jax.vmap(rings.insert)(state.replay, transition)
+    known, moves = jax.vmap(sampler.insert)(
+        state.sampler, state.replay, replay, transition, state.train.root
+    )
+    if moves is not None:
+        # The same number of rounds for all lanes: a loop that lanes leave one
+        # by one would copy everything in every round.
+        rounds = sampler.rounds(moves)
+        known = jax.vmap(lambda *lane: sampler.move(*lane, capacity, rounds))(known, moves)
+    return state._replace(replay=replay, sampler=known)
+
+
+def read_rows(replay: rings.AnyRing, sampler: SamplerState, start: Array) -> dict[str, Array]:
     """The rows from insertion index `start` on, fields [L, BLOCK, ...]."""
     capacity = replay.rows.reward.shape[1]
     index = (start + jnp.arange(BLOCK)) % capacity
-    return jax.vmap(rings.read, in_axes=(0, None))(replay, index)
+    rows = jax.vmap(rings.read, in_axes=(0, None))(replay, index)
+    return rows._asdict() | {name: field[:, index] for name, field in row_fields(sampler).items()}
 
 
 def read_leaves(nodes: Array, capacity: int) -> Array:

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 from rr_scale.agents.state import Agent, TrainState
 from rr_scale.config import HyperParams
 from rr_scale.replay.rings import AnyRing
-from rr_scale.replay.sampler import Sampler
+from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.replay.sumtree import Tree
-from rr_scale.rng import Stream, stream_key
 from rr_scale.types import Array, Clock, Metrics
 
 
@@ -31,6 +30,7 @@ def learn(
     sampler: Sampler,
     hp: HyperParams,
     ring: AnyRing,
+    known: SamplerState,
     before: Learning,
     clock: Clock,
     count: int | Array,
@@ -41,6 +41,7 @@ def learn(
       agent, sampler: the functions.
       hp: of the lane.
       ring: of the lane; at least one row.
+      known: by the sampler of the lane, without priorities.
       before: of the lane.
       clock: `update` is the index of the first update.
       count: how many; traced, or part of the program.
@@ -50,14 +51,13 @@ def learn(
     def update(index: Array, carry: Learning) -> Learning:
         train, metrics, first_bad, highest, tree = carry
         now = Clock(clock.env_step, clock.update + index, clock.since_reset + index)
-        key = stream_key(train.root, Stream.REPLAY, now.update)
-        drawn = sampler.draw(hp, ring, tree, key, now)
+        drawn = sampler.draw(hp, ring, known, tree, train.root, now)
         train, feedback = agent.update(hp, train, drawn.batches, now)
         totals = sum(mean.total for mean in feedback.metrics.values())
         bad = ~jnp.isfinite(totals) & (first_bad < 0)
         first_bad = jnp.where(bad, now.update, first_bad)
         metrics = jax.tree.map(jnp.add, metrics, feedback.metrics)
-        if sampler.feed_back is not None:
+        if sampler.learns:
             tree, highest = sampler.feed_back(
                 hp, tree, highest, capacity, drawn.row, feedback.td_error
             )

@@ -29,6 +29,8 @@ class Stream(enum.IntEnum):
     SUBSET = 7  # counter: update
     REPEAT = 8  # counter: env_step
     BANDIT = 9  # counter: episodes completed
+    ROUTE = 10  # counter: episode
+    VALIDATION = 11  # counter: update
 
 
 def root_key(seed: int) -> Array:

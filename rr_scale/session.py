@@ -21,7 +21,7 @@ from rr_scale.config import RunConfig
 from rr_scale.envs import suites
 from rr_scale.envs.spec import EnvSpec
 from rr_scale.errors import UserError
-from rr_scale.train import budget
+from rr_scale.train import budget, hindsight
 from rr_scale.train.checkpoint import CheckpointStore
 from rr_scale.train.lock import RunLock, refuse_if_held
 from rr_scale.train.loop import Trainer
@@ -68,6 +68,7 @@ def run(config: RunConfig) -> RunResult:
     environment = suites.make(config.env_name, config.action_repeat)
     spec = environment.spec
     environment.close()
+    hindsight.check(config, spec)
     budget.check(config, spec, len(configure.lanes(config)))
     try:
         with noting_signals() as signals, RunLock(save_dir) as lock:

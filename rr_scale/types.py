@@ -57,6 +57,18 @@ class Batch(NamedTuple):
     weight: Array  # [B] importance weight of the squared error, 1 if uniform
 
 
+class GoalSpec(NamedTuple):
+    """A task that is about reaching goals, seen in its observations.
+
+    An observation [O] is everything else, then the goal that is achieved [G],
+    then the goal that is desired [G].
+    """
+
+    size: int  # G
+    reward: str  # key of core.goals.GOAL_REWARDS
+    threshold: float  # a goal is reached within this distance
+
+
 class Mean(NamedTuple):
     """A metric in flight: a sum and how many terms it has.
 

@@ -23,7 +23,9 @@ def random_actions(environment, number, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", sorted(set(PROBES) - {"probe-nan"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(PROBES) - {"probe-nan", "probe-chain", "probe-bit-flip"})
+)
 def test_analytic_values_are_what_rollouts_return(name):
     discount = 0.9
     environment = suites.make(name)
@@ -44,7 +46,9 @@ def test_analytic_values_are_what_rollouts_return(name):
         assert value == pytest.approx(analytic_q(name, discount, first, actions[0]), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(set(PROBES) - {"probe-nan"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(PROBES) - {"probe-nan", "probe-chain", "probe-bit-flip"})
+)
 def test_analytic_values_satisfy_the_bellman_equation_at_every_step(name):
     environment = suites.make(name)
     actions = random_actions(environment, 10)

@@ -30,9 +30,9 @@ from rr_scale.config import HyperParams, ReplayConfig
 from rr_scale.learn import Learning, learn
 from rr_scale.replay import priorities, rings, sumtree
 from rr_scale.replay.priorities import Priorities
-from rr_scale.replay.sampler import SamplerState, make_sampler
+from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.replay.sumtree import Tree
-from rr_scale.rng import Stream, root_key, stream_key
+from rr_scale.rng import root_key
 from rr_scale.types import Mean
 
 SIZES = (OBSERVATION_SIZE, ACTION_SIZE)
@@ -64,9 +64,16 @@ def drawn(exponent=1.0, errors=(1, 2, 3, 4), env_step=1000, sampling="prioritize
     rule, rows = priorities.RULES[sampling], jnp.arange(len(errors))
     known = (hp, tree, jnp.ones(()), len(errors), rows, jnp.float32(errors))
     tree, highest = priorities.feed_back(rule, *known)
-    sampler = make_sampler(config, 1000)
-    draw = jax.jit(lambda key, now: sampler.draw(hp, ring, tree, key, now).batches["train"])
-    return host(draw(jax.random.key(3), clock(env_step))), float(highest)
+    sampler, known = Sampler(config, 1000, None), SamplerState()
+    draw = jax.jit(lambda key, now: sampler.draw(hp, ring, known, tree, key, now).batches["train"])
+    return host(draw(root_key(3), clock(env_step))), float(highest)
+
+
+def stored(sampler, ring, state, row):
+    """(ring, state) with one row more."""
+    after = rings.insert(ring, row)
+    state, moves = sampler.insert(state, ring, after, row, root_key(0))
+    return after, sampler.move(state, moves, ring.rows.reward.shape[0], 1)
 
 
 @pytest.mark.parametrize("capacity", CAPACITIES)
@@ -167,13 +174,12 @@ def test_an_error_that_is_not_finite_does_not_spread():
 
 @pytest.mark.parametrize("storage", rings.STORAGES)
 def test_exactly_the_rows_that_are_held_can_be_drawn(storage):
-    sampler = make_sampler(ReplayConfig(sampling="prioritized"), 1)
+    sampler = Sampler(ReplayConfig(sampling="prioritized"), 1, None)
     rows = jax.tree.map(lambda x: x[:, 0], lanes_of(120, 1, range(1, 5)))
 
     def step(carry, row):
         before, state = carry
-        after = rings.insert(before, row)
-        state = sampler.insert(state, before, after)
+        after, state = stored(sampler, before, state, row)
         return (after, state), (after.cursor, after.size, state.priorities.nodes)
 
     start = (rings.empty(storage, 20, 3, 2), sampler.empty(20))
@@ -189,12 +195,10 @@ def test_exactly_the_rows_that_are_held_can_be_drawn(storage):
 def lane():
     """(agent, sampler, ring of 11 rows, what updates change, hyper-parameters) of one lane."""
     config = tiny("sac", {"replay.sampling": "prioritized"})
-    agent, sampler, hp = agent_of(config), make_sampler(config.replay, 1000), traced(config.hp)
+    agent, sampler, hp = agent_of(config), Sampler(config.replay, 1000, None), traced(config.hp)
     ring, state = rings.empty("plain", CAPACITY, *SIZES), sampler.empty(CAPACITY)
     for step in range(11):
-        after = rings.insert(ring, select(make_rows(11, 1), (step, 0)))
-        state = sampler.insert(state, ring, after)
-        ring = after
+        ring, state = stored(sampler, ring, state, select(make_rows(11, 1), (step, 0)))
     train = agent.init(root_key(5), hp)
     names = jax.eval_shape(lambda: agent.update(hp, train, {"train": make_batch()}, clock(1)))
     metrics = {name: Mean(jnp.zeros(()), jnp.zeros(())) for name in names[1].metrics}
@@ -206,7 +210,7 @@ def lane():
 @jax.jit
 def learned(before, now, count):
     agent, sampler, ring, _, hp = lane()
-    return learn(agent, sampler, hp, ring, before, now, count)
+    return learn(agent, sampler, hp, ring, SamplerState(), before, now, count)
 
 
 def test_updates_set_the_priorities_of_what_they_saw_and_new_rows_get_the_highest():
@@ -215,8 +219,7 @@ def test_updates_set_the_priorities_of_what_they_saw_and_new_rows_get_the_highes
         sumtree.leaf(before.tree, CAPACITY, jnp.arange(12)), [1.0] * 11 + [0.0]
     )
     now = clock(11, 7)
-    key = stream_key(root_key(5), Stream.REPLAY, 7)
-    drawn = sampler.draw(hp, ring, before.tree, key, now)
+    drawn = sampler.draw(hp, ring, SamplerState(), before.tree, root_key(5), now)
     errors = agent.update(hp, before.train, drawn.batches, now)[1].td_error
     wanted = np.ones(11)
     seen = np.unique(drawn.row)
@@ -229,7 +232,7 @@ def test_updates_set_the_priorities_of_what_they_saw_and_new_rows_get_the_highes
     np.testing.assert_array_equal(np.delete(found, seen), 1.0)
     assert float(after.highest) == max(1.0, found.max()) > 1.0
     state = SamplerState(Priorities(after.tree.nodes, after.highest))
-    more = sampler.insert(state, ring, rings.insert(ring, select(make_rows(1, 1), (0, 0))))
+    more = stored(sampler, ring, state, select(make_rows(1, 1), (0, 0)))[1]
     assert float(sumtree.leaf(Tree(more.priorities.nodes, 0), CAPACITY, 11)) == after.highest
 
 

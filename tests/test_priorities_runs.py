@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,18 +22,29 @@ class ShortWalk(Walk):
     horizon = 2
 
 
-def test_a_run_with_priorities_resumes_exactly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+COMMON = {
+    "replay.sampling": "prioritized",
+    "replay.storage": "compact",
+    "replay.capacity": 70,
+    "replay.n_step": 3,
+    "updates_per_step": 1.5,
+}
+GOALS = {
+    "env_name": "probe-bit-flip",
+    "replay.hindsight": "future",
+    "replay.validation_share": 0.3,
+}
+
+
+@pytest.mark.parametrize("settings", [{"env_name": ShortWalk.name}, GOALS], ids=["walk", "goals"])
+def test_a_run_with_priorities_resumes_exactly(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     share_engines(monkeypatch)
     monkeypatch.setitem(PROBES, ShortWalk.name, ShortWalk)
-    settings = {
-        "env_name": ShortWalk.name,
-        "replay.sampling": "prioritized",
-        "replay.storage": "compact",
-        "replay.capacity": 70,
-        "replay.n_step": 3,
-        "updates_per_step": 1.5,
-    }
-    whole, crashed = (tiny("td3", tmp_path / name, **settings) for name in ("whole", "crashed"))
+    whole, crashed = (
+        tiny("td3", tmp_path / name, **(COMMON | settings)) for name in ("whole", "crashed")
+    )
     assert run(whole).exit_status == 0
     with dying("_step", 130):
         run(crashed)
@@ -41,12 +53,13 @@ def test_a_run_with_priorities_resumes_exactly(monkeypatch: pytest.MonkeyPatch, 
     one, other = last_checkpoint(whole), last_checkpoint(crashed)
     leaves = one.host_arrays["leaves"]
     np.testing.assert_array_equal(leaves, other.host_arrays["leaves"])
-    # The ring wrapped, and gave rows up besides.
-    held = (leaves > 0).sum(axis=1)
-    assert leaves.shape == (2, 70) and held.min() > 40 and held.max() < 70
+    # Not all rows may be drawn: the compact ring gave some up, or they are not trained on.
+    drawn = (leaves > 0).sum(axis=1)
+    assert leaves.shape == (2, 70) and drawn.min() > 10 and drawn.max() < 70
 
 
 def test_the_memory_of_the_tree_counts():
     config = ReplayConfig(sampling="prioritized")
     assert sampler.nbytes(config, 1000) == 4 * (2 * 1024 + 1)
     assert sampler.nbytes(ReplayConfig(), 1000) == 0
+    assert sampler.nbytes(ReplayConfig(hindsight="final"), 1000) == 4 * (3 * 1000 + 2)

@@ -83,4 +83,10 @@ class HyperParams:
     importance_end: float = setting(
         1.0, "importance weights, beta at the horizon (prioritized)", low=0
     )
+    hindsight_share: float = setting(
+        0.8,
+        "share of transitions that are given another goal (0.8: 4 for each real one)",
+        low=0,
+        high=1,
+    )
     lap_floor: float = setting(1.0, "smallest |TD error| that counts (lap)", above=0)

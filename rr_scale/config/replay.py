@@ -30,3 +30,18 @@ class ReplayConfig:
         "with a floor and no weights",
         choices=("uniform", "prioritized", "lap"),
     )
+    hindsight: str = setting(
+        "none",
+        "goals that transitions of goal tasks are given instead of their own: achieved later in "
+        "the episode, at its end, or anywhere in it",
+        choices=("none", "future", "final", "episode"),
+    )
+    relabel_terminates: bool = setting(
+        False, "reaching a goal that hindsight chose ends the episode"
+    )
+    validation_share: float = setting(
+        0.0,
+        "share of episodes that are not trained on but drawn as batches of their own (0: off)",
+        low=0,
+        high=0.5,
+    )

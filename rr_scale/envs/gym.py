@@ -6,6 +6,7 @@ from types import ModuleType
 
 import numpy as np
 
+from rr_scale.envs import goal_tasks
 from rr_scale.envs.spec import ActionRescaling, EnvSpec, Step, disable_rendering
 from rr_scale.errors import UserError
 
@@ -29,8 +30,15 @@ def task_names() -> tuple[str, ...]:
 
 
 def is_registered(name: str) -> bool:
-    """Whether Gymnasium knows the id."""
-    return name in load_gymnasium().registry
+    """Whether Gymnasium knows the id.
+
+    Raises:
+      UserError: it is of a package that is not installed.
+    """
+    registry = load_gymnasium().registry
+    if name not in registry:
+        goal_tasks.register(name)
+    return name in registry
 
 
 class Gymnasium:
@@ -41,8 +49,9 @@ class Gymnasium:
       pictures: whether `picture` will be called.
 
     Raises:
-      UserError: it cannot be made here, its observation is not a flat box, or
-        its action is not a bounded flat box.
+      UserError: it cannot be made here, its observation is neither a flat box
+        nor that of a goal task whose reward is known, or its action is not a
+        bounded flat box.
     """
 
     def __init__(self, name: str, pictures: bool = False):
@@ -56,16 +65,19 @@ class Gymnasium:
         except (gymnasium.error.Error, ImportError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"Gymnasium cannot make '{name}': {reason}") from error
-        self._rescale = _rescaling(name, self._simulator)
-        observation_size = self._simulator.observation_space.shape[0]
+        goal = goal_tasks.goal_of(name, self._simulator)
+        self._flat = np.asarray if goal is None else goal_tasks.flatten
+        self._rescale = _rescaling(name, self._simulator, goal is not None)
+        observation_size = gymnasium.spaces.flatdim(self._simulator.observation_space)
         action_size = self._simulator.action_space.shape[0]
-        self.spec = EnvSpec(name, observation_size, action_size)
+        horizon = self._simulator.spec.max_episode_steps
+        self.spec = EnvSpec(name, observation_size, action_size, goal=goal, horizon=horizon)
         self.seconds_per_step = 1 / self._simulator.metadata.get("render_fps", 30)
 
     def reset(self, seed: int) -> np.ndarray:
         """Starts the episode of `seed`; its first observation [O] float32."""
         observation, _ = self._simulator.reset(seed=seed)
-        return np.array(observation, np.float32)
+        return np.array(self._flat(observation), np.float32)
 
     def step(self, action: np.ndarray) -> Step:
         """Applies `action` [A]; an end that falls on the time limit counts as terminated."""
@@ -74,7 +86,7 @@ class Gymnasium:
         )
         success = info.get("is_success", info.get("success"))
         return Step(
-            np.array(observation, np.float32),
+            np.array(self._flat(observation), np.float32),
             float(reward),
             bool(terminated),
             bool(truncated and not terminated),
@@ -90,11 +102,12 @@ class Gymnasium:
         self._simulator.close()
 
 
-def _rescaling(name: str, simulator) -> ActionRescaling:
+def _rescaling(name: str, simulator, has_goals: bool) -> ActionRescaling:
     """The action map of `simulator`, once its spaces are known to be flat boxes."""
     box = load_gymnasium().spaces.Box
     observations, actions = simulator.observation_space, simulator.action_space
-    if not isinstance(observations, box) or len(observations.shape) != 1:
+    flat = isinstance(observations, box) and len(observations.shape) == 1
+    if not flat and not has_goals:
         raise UserError(f"'{name}' has observations {observations}, not a flat Box")
     if not isinstance(actions, box) or len(actions.shape) != 1:
         raise UserError(f"'{name}' has actions {actions}, not a flat Box")

@@ -8,18 +8,24 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from rr_scale.types import GoalSpec
+
 
 @dataclasses.dataclass(frozen=True)
 class EnvSpec:
     """The name and the sizes of an environment.
 
-    `action_repeat` is the number of simulator frames per agent decision.
+    `action_repeat` is the number of simulator frames per agent decision. A
+    task about goals says where they are, and after how many decisions an
+    episode is over at the latest.
     """
 
     name: str
     observation_size: int
     action_size: int
     action_repeat: int = 1
+    goal: GoalSpec | None = None
+    horizon: int | None = None
 
 
 class Step(NamedTuple):

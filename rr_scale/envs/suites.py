@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
 
 from rr_scale.envs import dmc, gym
 from rr_scale.envs.probes import PROBES
-from rr_scale.envs.spec import Environment, EnvSpec, Step
+from rr_scale.envs.spec import Environment, Step
 from rr_scale.errors import UserError, nearest
 
 UNSUPPORTED: dict[str, str] = {
@@ -100,8 +101,7 @@ class ActionRepeat:
 
     def __init__(self, environment: Environment, times: int):
         self._environment = environment
-        inner = environment.spec
-        self.spec = EnvSpec(inner.name, inner.observation_size, inner.action_size, times)
+        self.spec = dataclasses.replace(environment.spec, action_repeat=times)
         self.seconds_per_step = environment.seconds_per_step * times
 
     def reset(self, seed: int) -> np.ndarray:

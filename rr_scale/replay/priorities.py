@@ -72,7 +72,13 @@ def empty(capacity: int) -> Priorities:
 
 
 def move(
-    priorities: Priorities, capacity: int, gone: Span, come: Span, width: int, rounds: Any
+    priorities: Priorities,
+    capacity: int,
+    gone: Span,
+    come: Span,
+    drawn: Array,
+    width: int,
+    rounds: Any,
 ) -> Priorities:
     """Rows `gone` are drawn no more, rows `come` from now on, with the highest leaf so far.
 
@@ -80,6 +86,7 @@ def move(
       priorities: of one lane.
       capacity: rows of the ring.
       gone, come: what changes; a row in both comes.
+      drawn: whether rows that come may be drawn at all.
       width: rows that are changed at a time.
       rounds: how often; `width` x `rounds` must not be below either length.
         Where lanes are mapped, the same for all, or every round would copy
@@ -97,7 +104,8 @@ def move(
         return lambda number, nodes: part(Tree(nodes, 0), number, rows, value).nodes
 
     nodes = priorities.nodes
-    for rows, value in ((gone, jnp.zeros(())), (come, priorities.highest)):
+    fresh = jnp.where(drawn, priorities.highest, 0.0)
+    for rows, value in ((gone, jnp.zeros(())), (come, fresh)):
         nodes = jax.lax.fori_loop(0, rounds, change(rows, value), nodes)
     return priorities._replace(nodes=nodes)
 

@@ -76,6 +76,7 @@ def build_engine(
         *sizes,
         placed(len(lanes), config.lanes_per_group, devices),
         schedule_horizon,
+        spec.goal,
     )
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from rr_scale.engine import Engine, EngineState
-from rr_scale.replay import priorities, rings
+from rr_scale.replay import rings
 
 
 def to_saved(engine: Engine, state: EngineState) -> Any:
@@ -35,6 +35,8 @@ def _plain(state: EngineState) -> EngineState:
     sampler = state.sampler
     if sampler.priorities is not None:
         sampler = sampler._replace(priorities=sampler.priorities._replace(nodes=None))
+    # Which rows belong together is told by the rows themselves.
+    sampler = sampler._replace(episodes=None, lists=None)
     return state._replace(train=train, replay=None, sampler=sampler)
 
 
@@ -63,14 +65,20 @@ def from_saved(
     state = engine.placement.to_device(saved)
     root = jax.random.wrap_key_data(state.train.root, impl="threefry2x32")
     like = _lanes(engine, engine.shapes(seeds).replay)
+    capacity = like.rows.reward.shape[1]
+    # The ring empties what it is given.
+    about = {name: field for name, field in rows.items() if name in engine.sampler.NEEDED}
     ring = rings.refill(like, rows, first_row, total_rows, engine.placement.to_device)
-    sampler = state.sampler
+    size = engine.placement.to_host(ring.size)
+    sampler = engine.sampler.refill(capacity, size, about, first_row, leaves)
     if sampler.priorities is not None:
-        nodes = priorities.refill(like.rows.reward.shape[1], leaves, first_row)
-        nodes = engine.placement.to_device(nodes)
-        sampler = sampler._replace(priorities=sampler.priorities._replace(nodes=nodes))
-    train = state.train._replace(root=root)
-    return state._replace(train=train, replay=ring, sampler=sampler)
+        highest = saved.sampler.priorities.highest
+        sampler = sampler._replace(priorities=sampler.priorities._replace(highest=highest))
+    return state._replace(
+        train=state.train._replace(root=root),
+        replay=ring,
+        sampler=engine.placement.to_device(sampler),
+    )
 
 
 def _lanes(engine: Engine, shapes: Any) -> Any:
