@@ -88,6 +88,11 @@ def _check_pessimism(config: RunConfig) -> None:
         f"agent.pessimism={agent.pessimism} needs agent.critic.target_ensemble=pessimistic (or "
         f"agent.actor.objective_ensemble), got '{agent.critic.target_ensemble}'",
     )
+    _require(
+        agent.pessimism != "vpl" or config.replay.validation_share > 0,
+        f"agent.pessimism=vpl learns from validation episodes: replay.validation_share must be "
+        f"above 0, got {config.replay.validation_share}",
+    )
     learned = agent.pessimism in _LEARNED_PESSIMISM
     _check_step(agent, "pessimism", "critic", learned, f"agent.pessimism={agent.pessimism}")
     for hp in config.variant_hps():

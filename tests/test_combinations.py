@@ -85,6 +85,7 @@ def test_what_fits_is_accepted(values):
             ORDER,
             "'critic'",
         ),
+        (GPL | {"agent.pessimism": "vpl"}, "agent.pessimism", "replay.validation_share"),
         (GPL | {"hp.pessimism": 9.0}, "hp.pessimism", "hp.pessimism_max"),
         (
             EXPLORE | {ORDER: ("critic", "target", "actor", "explorer", "temperature")},

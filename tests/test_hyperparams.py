@@ -167,13 +167,14 @@ EFFECTIVE = {
         "explorer_std": 1.5,
     },
 }
-# What prioritised replay reads has tests of its own.
+# What replay alone reads has tests of its own.
 OF_REPLAY = (
     "priority_exponent",
     "priority_epsilon",
     "importance_start",
     "importance_end",
     "lap_floor",
+    "hindsight_share",
 )
 
 

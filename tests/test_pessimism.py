@@ -5,17 +5,24 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from helpers import (
     BATCH_SIZE,
+    CAPACITY,
     agent_of,
     assert_close,
     assert_identical,
     clock,
+    engine_of,
+    fill,
     make_batch,
+    make_rows,
     parts_of,
+    select,
     tiny,
     traced,
+    train,
 )
 from rr_scale.agents.steps import Given, draw_keys, td_target
 from rr_scale.core.values import mean_return
@@ -84,10 +91,10 @@ def test_pessimism_learned_in_validation_reads_that_batch_and_no_other_part_does
     config = tiny("sac", {**PESSIMISTIC, "agent.pessimism": "vpl"})
     agent, hp = agent_of(config), traced(config.hp)
     state, update = agent.init(root_key(0), hp), jax.jit(agent.update)
-    train = make_batch()
+    training = make_batch()
 
     def after(validation):
-        batches = {"train": train, "validation": validation}
+        batches = {"train": training, "validation": validation}
         return update(hp, state, batches, clock(9))
 
     one, first = after(make_batch(1))
@@ -147,3 +154,19 @@ def test_several_samples_of_a_policy_without_noise_are_one():
         for count in (1, 3)
     )
     assert_close(one.actor.params, three.actor.params, 1e-5)
+
+
+@pytest.mark.slow
+def test_pessimism_rests_until_validation_has_a_batch():
+    engine = engine_of(tiny("vpl", {"replay.validation_share": 0.5}), 1)
+    rows = make_rows(CAPACITY, 1)
+    # Two steps per episode, so that both lists fill.
+    ended = np.arange(CAPACITY)[:, None] % 2 == 1
+    rows = rows._replace(terminated=ended, truncated=np.zeros_like(ended))
+    state = fill(engine, engine.init([0]), select(rows, slice(4)))
+    state = train(engine, state, select(rows, slice(4, 5)), 3)
+    start = tiny("vpl").hp.pessimism
+    assert float(state.train.duals["pessimism"].params[0]) == start
+    state = fill(engine, state, select(rows, slice(5, CAPACITY - 1)))
+    state = train(engine, state, select(rows, slice(CAPACITY - 1, CAPACITY)), 3, update=3)
+    assert float(state.train.duals["pessimism"].params[0]) != start

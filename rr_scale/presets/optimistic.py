@@ -1,4 +1,4 @@
-"""Optimistic exploration: BRO and DAC."""
+"""Optimistic exploration and pessimism that is learned: BRO, DAC, VPL."""
 
 from __future__ import annotations
 
@@ -80,5 +80,25 @@ def dac() -> RunConfig:
         "agent.critic.network": network,
         "agent.critic.network.normalization": "layer_norm",
         "agent.explorer.network": network,
+    }
+    return with_settings(sac(), settings)
+
+
+@register
+def vpl() -> RunConfig:
+    """SAC whose pessimism is learned from transitions that the critics never learn from.
+
+    A reconstruction after Nauman, Ostaszewski & Cygan, "A case for validation
+    buffer in pessimistic actor-critic", 2024, of which only abstract and
+    introduction were available: all constants (share of episodes, step size,
+    start, range) and the loss, which is that of GPL on other data, are ours.
+    """
+    settings = {
+        "agent.pessimism": "vpl",
+        "agent.critic.target_ensemble": "pessimistic",
+        "agent.actor.objective_ensemble": "pessimistic",
+        "agent.update_order": ("critic", "pessimism", "target", "actor", "temperature"),
+        "replay.validation_share": 0.05,
+        "hp.dual_b1": 0.5,
     }
     return with_settings(sac(), settings)
