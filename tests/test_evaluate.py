@@ -139,6 +139,19 @@ def test_a_policy_that_cannot_be_played_is_refused(finished, tmp_path, what, mes
         Examiner(record, "last")
 
 
+def test_a_policy_from_before_a_setting_existed_has_its_default(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    path = tmp_path / "run/policies/0-last.npz"
+    arrays, facts = load_policy(path)
+    del facts["agent"]["exploration"]
+    save_policy(path, arrays, facts)
+    assert Examiner(runfile.read_run(tmp_path / "run"), "last").policies
+    facts["agent"]["exploration"] = "ou"
+    save_policy(path, arrays, facts)
+    with pytest.raises(UserError, match="another configuration"):
+        Examiner(runfile.read_run(tmp_path / "run"), "last")
+
+
 def test_a_lane_without_a_policy_is_left_out(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run/policies/0-last.npz").unlink()

@@ -10,6 +10,7 @@ import numpy as np
 
 from rr_scale import configure
 from rr_scale.agents.state import TrainState, policy_of
+from rr_scale.config import RunConfig
 from rr_scale.engine import Engine
 from rr_scale.errors import UserError
 from rr_scale.runfile import RunFile
@@ -38,7 +39,6 @@ def read_policies(run: RunFile, kind: str) -> list[SavedPolicy | None]:
     Raises:
       UserError: a damaged file, one of another configuration, or none at all.
     """
-    agent = configure.to_dict(run.config)["agent"]
     found: list[SavedPolicy | None] = []
     for lane in configure.lanes(run.config):
         path = run.save_dir / lane.folder / "policies" / f"{lane.seed}-{kind}.npz"
@@ -46,12 +46,18 @@ def read_policies(run: RunFile, kind: str) -> list[SavedPolicy | None]:
             found.append(None)
             continue
         arrays, facts = load_policy(path)
-        if facts.get("agent") != agent or facts.get("env_name") != run.config.env_name:
+        if not _fits(facts, run.config):
             raise UserError(f"{path} is of another configuration than {run.save_dir / 'run.json'}")
         found.append(SavedPolicy(lane, arrays, facts))
     if not any(found):
         raise UserError(f"{run.save_dir} holds no {kind} policy (policies/SEED-{kind}.npz)")
     return found
+
+
+def _fits(facts: Mapping[str, Any], config: RunConfig) -> bool:
+    """Whether a policy is of this agent and task; settings it does not know have their defaults."""
+    agent = configure.from_dict({"agent": facts.get("agent", {})}).agent
+    return agent == config.agent and facts.get("env_name") == config.env_name
 
 
 def on_device(engine: Engine, policies: Sequence[SavedPolicy | None]) -> TrainState:
