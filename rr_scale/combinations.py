@@ -93,6 +93,11 @@ def _check_pessimism(config: RunConfig) -> None:
         f"agent.pessimism=vpl learns from validation episodes: replay.validation_share must be "
         f"above 0, got {config.replay.validation_share}",
     )
+    _require(
+        agent.critic.loss == "squared" or agent.critic.value == "scalar",
+        f"agent.critic.loss={agent.critic.loss} needs agent.critic.value=scalar, "
+        f"got '{agent.critic.value}'",
+    )
     learned = agent.pessimism in _LEARNED_PESSIMISM
     _check_step(agent, "pessimism", "critic", learned, f"agent.pessimism={agent.pessimism}")
     for hp in config.variant_hps():

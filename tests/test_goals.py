@@ -122,7 +122,7 @@ def test_without_the_package_its_extra_is_named(monkeypatch):
         ({"env_name": "probe-target"}, "replay.hindsight=future needs a task with goals.*env_name"),
         ({"action_repeat": 2}, "replay.hindsight=future needs action_repeat=1"),
         ({"start_training": 16, "env_name": "FetchReach-v4"}, "start_training of at least 50"),
-        ({"replay.capacity": 40}, "replay.capacity and max_steps of at least 48"),
+        ({"replay.capacity": 30}, "replay.capacity and max_steps of at least 32"),
     ],
 )
 def test_hindsight_where_it_cannot_work_is_refused(settings, message, tmp_path: Path):

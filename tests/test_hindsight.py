@@ -19,7 +19,7 @@ from rr_scale.rng import root_key
 from rr_scale.types import Transition
 
 BITS = BitFlip.action_size
-LENGTHS = (12, 5, 12, 3, 12, 1, 12, 12)
+LENGTHS = (8, 5, 8, 3, 8, 1, 8, 8, 6, 8, 6)
 ROWS = sum(LENGTHS)
 DISCOUNT = 0.9
 

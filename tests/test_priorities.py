@@ -26,7 +26,8 @@ from helpers import (
     tiny,
     traced,
 )
-from rr_scale.config import HyperParams, ReplayConfig
+from rr_scale.config import CriticConfig, HyperParams, ReplayConfig
+from rr_scale.core.values import LOSSES, Returns, value_kind
 from rr_scale.learn import Learning, learn
 from rr_scale.replay import priorities, rings, sumtree
 from rr_scale.replay.priorities import Priorities
@@ -251,3 +252,13 @@ def test_a_ring_that_was_away_has_the_same_tree_though_it_may_be_larger():
     # The rows are at other places, since their number is taken modulo the capacity.
     np.testing.assert_array_equal(larger[:, 64 + 6 : 64 + 17], leaves)
     assert (np.delete(larger[:, 64:], np.arange(6, 17), axis=1) == 0).all()
+
+
+def test_the_huber_loss_of_lap_is_linear_beyond_one():
+    delta = jnp.float32([-3.0, -1.0, 0.5, 1.0, 2.0])
+    np.testing.assert_allclose(LOSSES["huber"](delta), [2.5, 0.5, 0.125, 0.5, 1.5])
+    slope = jax.vmap(jax.grad(LOSSES["huber"]))(delta)
+    np.testing.assert_allclose(slope, [-1.0, -1.0, 0.5, 1.0, 1.0])
+    kind = value_kind(CriticConfig(loss="huber"), traced(HyperParams()))
+    outputs, target = jnp.float32([[[1.0], [4.0]]]), Returns(jnp.float32([[1.5], [1.0]]), None)
+    np.testing.assert_allclose(kind.loss(outputs, target), [[0.125, 2.5]])

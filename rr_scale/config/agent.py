@@ -51,6 +51,12 @@ class CriticConfig:
         "hp.v_min to hp.v_max, or num_quantiles quantiles",
         choices=("scalar", "categorical", "quantile"),
     )
+    loss: str = setting(
+        "squared",
+        "loss of a scalar critic: the squared error, or half of it and linear beyond 1 (for "
+        "replay.sampling=lap)",
+        choices=("squared", "huber"),
+    )
     num_atoms: int = setting(101, "atoms of a categorical critic", low=2)
     num_quantiles: int = setting(100, "quantiles of a quantile critic", low=1)
     target_ensemble: str = setting(

@@ -58,11 +58,25 @@ def value_kind(config: CriticConfig, hp: HyperParams) -> ValueKind:
     """The kind that `agent.critic.value` names."""
     if config.value == "categorical":
         return categorical(config.num_atoms, hp.v_min, hp.v_max)
-    return quantile() if config.value == "quantile" else scalar()
+    return quantile() if config.value == "quantile" else scalar(config.loss)
 
 
-def scalar() -> ValueKind:
-    """One output, the expected return; squared error to the target's mean."""
+def _squared(delta: Array) -> Array:
+    return delta**2
+
+
+def _huber(delta: Array) -> Array:
+    """Linear beyond 1, and half the square before; Fujimoto et al. 2020, section 4.3."""
+    size = jnp.abs(delta)
+    return jnp.where(size <= 1.0, 0.5 * delta**2, size - 0.5)
+
+
+LOSSES: dict[str, Callable[[Array], Array]] = {"squared": _squared, "huber": _huber}
+"""`agent.critic.loss` -> function of the TD error."""
+
+
+def scalar(name: str = "squared") -> ValueKind:
+    """One output, the expected return; a loss of `LOSSES` to the target's mean."""
 
     def project(target: Returns) -> Returns:
         return Returns(mean_return(target)[..., None], None)
@@ -70,7 +84,7 @@ def scalar() -> ValueKind:
     def loss(outputs: Array, target: Returns) -> Array:
         _check(outputs, target)
         chex.assert_axis_dimension(target.points, -1, 1)
-        return (outputs[..., 0] - target.points[..., 0]) ** 2
+        return LOSSES[name](outputs[..., 0] - target.points[..., 0])
 
     return ValueKind(lambda outputs: Returns(outputs, None), project, loss)
 

@@ -8,7 +8,7 @@ from rr_scale.envs.probe import Probe
 from rr_scale.envs.spec import Step
 from rr_scale.types import GoalSpec
 
-_CHAIN, _BITS = 12, 12
+_CHAIN, _BITS = 12, 8
 
 
 class Chain(Probe):
@@ -46,10 +46,10 @@ class Chain(Probe):
 
 
 class BitFlip(Probe):
-    """12 bits to be made equal to 12 others, in 12 steps: reward 0 while they are, else -1; cut.
+    """8 bits to be made equal to 8 others, in 8 steps: reward 0 while they are, else -1; cut.
 
     Every bit whose action is above 0 is flipped. A random action arrives once
-    in 4096 times, so that without hindsight there is nothing to learn from
+    in 256 times, so that without hindsight there is next to nothing to learn from
     (Andrychowicz et al. 2017, section 3.1, where an action flips one bit).
     Bits are -1 and +1. Q is 0 for the action that arrives (or stays there),
     and -1 for any other.
@@ -77,7 +77,7 @@ class BitFlip(Probe):
 
     @staticmethod
     def compute_reward(achieved: np.ndarray, desired: np.ndarray) -> float:
-        """0 if all bits [12] are equal, else -1."""
+        """0 if all bits [8] are equal, else -1."""
         return 0.0 if np.array_equal(achieved, desired) else -1.0
 
     @staticmethod
