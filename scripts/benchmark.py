@@ -13,7 +13,6 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 # So that it also runs from a checkout that was never installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -21,14 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.command import SECTIONS, run  # noqa: E402
 from benchmarks.options import QUICK, Options, layouts, numbers, words  # noqa: E402
 from benchmarks.processes import ROOT  # noqa: E402
+from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.envs.suites import check_name  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
 from rr_scale.presets import PRESETS  # noqa: E402
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser = Parser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
     parser.add_argument("--only", help=f"sections, joined by commas: {', '.join(SECTIONS)}")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it works")
     parser.add_argument("--out", type=Path, help="JSON file with every repeat")

@@ -8,11 +8,9 @@ Exit status: 0 learned, 1 did not, 2 wrong input.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -20,17 +18,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rr_scale.analysis.load import Row, lane_curves, read_results  # noqa: E402
+from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
 
 
 def main(arguments: list[str]) -> int:
     """Prints both returns; returns the exit status."""
-    parser = _Parser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("save_dir", type=Path, help="folder with results.csv")
     parser.add_argument("--multiple", type=float, default=5.0, help="of the random return")
     parser.add_argument("--episodes", type=int, default=10, help="random episodes to measure")

@@ -16,7 +16,7 @@ import io
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rr_scale import configure, durable, platform  # noqa: E402
+from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.envs import video  # noqa: E402
 from rr_scale.envs.renderer import Renderer  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
@@ -38,11 +39,6 @@ _COLUMNS = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-
 def main(arguments: list[str]) -> int:
     """Evaluates; returns the exit status."""
     try:
@@ -54,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _read_arguments(arguments: list[str]) -> argparse.Namespace:
-    parser = _Parser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run_dir", type=Path, help="folder of a run: run.json and policies/")
     parser.add_argument("--policy", choices=("last", "best"), default="last")
     parser.add_argument("--episodes", type=int, help="per policy (default: as in training)")

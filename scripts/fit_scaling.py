@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 # So that it also runs from a checkout that was never installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -20,13 +19,9 @@ from rr_scale.analysis import plot_scaling, scaling, scaling_report, scaling_tim
 from rr_scale.analysis.curves import RETURN  # noqa: E402
 from rr_scale.analysis.normalise import SUITES, parse_scale  # noqa: E402
 from rr_scale.analysis.read import read_curves  # noqa: E402
+from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.durable import replace_bytes  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
 
 
 def main(arguments: list[str]) -> int:
@@ -40,8 +35,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> _Parser:
-    parser = _Parser(description=(__doc__ or "").splitlines()[0])
+def _parser() -> Parser:
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="fit | suggest")
     fit = commands.add_parser("fit", help="fit all laws that the runs can bear; tables and plots")
     fit.add_argument("inputs", nargs="+", help="PATH, NAME=PATH or NAME:TASK=PATH")

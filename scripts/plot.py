@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 # So that it also runs from a checkout that was never installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -19,6 +18,7 @@ from rr_scale.analysis.curves import AXES, RETURN, Curves  # noqa: E402
 from rr_scale.analysis.normalise import SUITES, check_suite, parse_scale  # noqa: E402
 from rr_scale.analysis.read import read_curves  # noqa: E402
 from rr_scale.analysis.statistics import STATISTICS, statistic  # noqa: E402
+from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.errors import UserError, nearest  # noqa: E402
 
 KINDS = {
@@ -29,11 +29,6 @@ KINDS = {
     "improvement": (plot_compare.improvements, "probability of improvement, all pairs"),
     "diagnostics": (plot_diagnostics.diagnostics, "training metrics over time, of one task"),
 }
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
 
 
 def main(arguments: list[str]) -> int:
@@ -47,9 +42,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parser() -> _Parser:
+def _parser() -> Parser:
     kinds = "\n".join(f"  {name:12} {meaning}" for name, (_, meaning) in KINDS.items())
-    parser = _Parser(
+    parser = Parser(
         description=(__doc__ or "").splitlines()[0],
         epilog=f"kinds:\n{kinds}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -10,12 +10,10 @@ in any browser; it needs no network. Exit status: 0, or 2 for wrong input.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 # So that it also runs from a checkout that was never installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -24,17 +22,13 @@ from rr_scale.analysis.curves import Problem  # noqa: E402
 from rr_scale.analysis.read import Input, read_curves  # noqa: E402
 from rr_scale.analysis.report import page  # noqa: E402
 from rr_scale.analysis.report.content import REPS, content  # noqa: E402
+from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
 
 
 def main(arguments: list[str]) -> int:
     """Writes the page; returns the exit status."""
-    parser = _Parser(description=(__doc__ or "").splitlines()[0])
+    parser = Parser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="PATH or NAME=PATH")
     parser.add_argument("--out", required=True, type=Path, help="HTML file to write")
     parser.add_argument("--title", default="", help="of the page (default: the experiments)")

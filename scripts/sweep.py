@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 # So that it also runs from a checkout that was never installed.
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
 from rr_scale.sweep import progress, rates  # noqa: E402
 from rr_scale.sweep.folder import plan_folder, read_sweep  # noqa: E402
@@ -32,11 +32,6 @@ from rr_scale.sweep.record import is_done  # noqa: E402
 from rr_scale.sweep.slurm import SlurmLauncher  # noqa: E402
 from rr_scale.sweep.suites import SUITES  # noqa: E402
 from rr_scale.train.lock import RunLock  # noqa: E402
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
 
 
 def main(arguments: list[str]) -> int:
@@ -52,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(description=__doc__, formatter_class=raw, allow_abbrev=False)
+    parser = Parser(description=__doc__, formatter_class=raw, allow_abbrev=False)
     actions = parser.add_subparsers(required=True, metavar="run | status | suites")
     run = actions.add_parser("run", help="start what is missing", allow_abbrev=False)
     run.set_defaults(action=_run)

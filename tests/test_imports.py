@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "durable": {"errors"},
     "types": {"errors"},
     "setting": set(),
+    "arguments": {"errors"},
     "config": {"errors", "types", "setting"},
     "seeds": set(),
     "rng": {"errors", "types", "config"},
