@@ -29,6 +29,7 @@ from helpers import (
 )
 from rr_scale.config import ResetRule
 from rr_scale.presets import PRESETS
+from rr_scale.presets.regularised import STUDY
 from rr_scale.rng import root_key
 from rr_scale.train.metrics import METRICS
 
@@ -148,7 +149,8 @@ UNPUBLISHED = {
 }
 # Every entry starts at the same number.
 _STARTS_CONSTANT = tuple(f"['{name}']" for name in ("bias", "scale", "scaler"))
-ROWS = [*PRESETS, *UNPUBLISHED]
+# The cells of the study have a test of their own, which lets them share programs.
+ROWS = [*(name for name in PRESETS if name not in STUDY), *UNPUBLISHED]
 # Presets with programs of their own, half a minute each: compiled in `make test-all` only. Normal
 # tests compile their ingredients together, in `UNPUBLISHED`, and trace all of them.
 LARGE = (

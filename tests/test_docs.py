@@ -13,7 +13,9 @@ from rr_scale import clock, configure, fields, flags
 from rr_scale.config import ResetRule, RunConfig
 from rr_scale.envs import dmc, gym, suites
 from rr_scale.envs.probes import PROBES
-from rr_scale.presets import PRESETS
+from rr_scale.presets import PRESETS, regularised
+from rr_scale.presets.registry import with_settings
+from rr_scale.presets.regularised import STUDY
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -143,7 +145,7 @@ def test_make_targets_that_are_mentioned_exist(document: Path) -> None:
 
 def test_semantics_lists_every_preset() -> None:
     listed = [names(row[0])[0] for row in rows(section(SEMANTICS, "Presets"))]
-    assert sorted(listed) == sorted(PRESETS)
+    assert sorted(listed) == sorted(set(PRESETS) - set(STUDY))
 
 
 @pytest.mark.parametrize("name", re.findall(r"^## `(\w+)`$", ALGORITHMS.read_text(), re.MULTILINE))
@@ -168,7 +170,25 @@ def test_every_published_recipe_has_a_section() -> None:
     # Described in semantics.md, or without a source to describe.
     elsewhere = {"sac", "sr_sac", "td3", "ddpg"} | {one for one in PRESETS if one[:4] == "sac_"}
     found = re.findall(r"^## `(\w+)`$", ALGORITHMS.read_text(), re.MULTILINE)
-    assert sorted(found) == sorted(set(PRESETS) - elsewhere)
+    assert sorted(found) == sorted(set(PRESETS) - elsewhere - set(STUDY))
+
+
+def test_algorithms_state_the_settings_of_the_regularisation_study() -> None:
+    axes = ("critic", "network", "plasticity")
+    stated = {
+        (axis, names(level)[0]): [setting.split("=", 1) for setting in names(settings)]
+        for axis, level, settings in rows(section(ALGORITHMS, "The regularisation study"))
+    }
+    tables = (regularised.CRITIC, regularised.NETWORK, regularised.PLASTICITY)
+    assert set(stated) == {
+        (axis, level) for axis, table in zip(axes, tables, strict=True) for level in table
+    }
+    for name, levels in STUDY.items():
+        config = with_settings(PRESETS["sac"](), {"updates_per_step": 2.0})
+        for level in zip(axes, levels, strict=True):
+            for path, value in stated[level]:
+                config = configure.set_path(config, path, value)
+        assert config == PRESETS[name](), name
 
 
 def test_semantics_states_the_defaults() -> None:
