@@ -28,9 +28,14 @@ demo: $(INSTALLED)
 	  --set agent.critic.network.hidden=128,128 --save_dir $(DEMO)
 	$(PY) scripts/check_demo.py $(DEMO) --multiple 4
 
-# The index of results/: open results/index.html in a browser.
+# The index of results/: open results/index.html in a browser. Runs that differ in one setting only
+# have one experiment's name in their rows and get another one here.
+CURVES := results/sr_sac-finger-spin-rr8 results/sr_sac-walker-walk-rr8 \
+  results/resets-cartpole-swingup results/td3-cartpole-swingup results/ddpg-cartpole-swingup \
+  hindsight=results/her-bit-flip/future no_hindsight=results/her-bit-flip/none \
+  prioritized=results/per-chain/prioritized uniform=results/per-chain/uniform
 report: $(INSTALLED)
-	$(PY) scripts/report.py results --title "Results of this repository" --out results/index.html
+	$(PY) scripts/report.py $(CURVES) --title "Results of this repository" --out results/index.html
 
 check: $(INSTALLED)
 	$(PY) -m ruff check .
