@@ -39,6 +39,7 @@ def test_a_run_killed_at_random_moments_ends_as_if_nothing_had_happened(tmp_path
     assert int(passed[3]) >= 1
 
 
+@pytest.mark.slow
 def test_the_kill_script_refuses_a_run_that_ends_before_it_is_killed(tmp_path):
     short = [*FLAGS, "--max_steps=120", "--eval_interval=120", "--checkpoint_freq=0"]
     command = [sys.executable, str(ROOT / "scripts" / "kill_test.py"), "--kills", "1"]

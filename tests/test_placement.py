@@ -110,7 +110,7 @@ def test_lanes_are_dealt_out_evenly_and_no_device_holds_copies_only() -> None:
     ("settings", "layouts"),
     [
         ({}, [[5, 0, 2], [5, 2, 2], [3, 3, 1], [2, 0, 2]]),
-        ({"replay.sampling": "prioritized"}, [[5, 0, 2]]),
+        pytest.param({"replay.sampling": "prioritized"}, [[5, 0, 2]], marks=pytest.mark.slow),
         pytest.param(
             {"replay.sampling": "lap"}, [[5, 2, 2], [3, 3, 1], [2, 0, 2]], marks=pytest.mark.slow
         ),

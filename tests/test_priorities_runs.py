@@ -36,7 +36,13 @@ GOALS = {
 }
 
 
-@pytest.mark.parametrize("settings", [{"env_name": ShortWalk.name}, GOALS], ids=["walk", "goals"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"env_name": ShortWalk.name}, id="walk", marks=pytest.mark.slow),
+        pytest.param(GOALS, id="goals"),
+    ],
+)
 def test_a_run_with_priorities_resumes_exactly(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -81,7 +81,7 @@ def learn(name: str, probe: str, folder: Path, **settings: Any) -> Learned:
         for lane in range(config.num_seeds):
             params = lane_of(train.critic.params, lane)
             values, _ = critic.apply(params, {}, observations, actions, None, False)
-            errors.append(values - np.array(exact))
+            errors.append(values[..., 0] - np.array(exact))
     greedy = [policy.mode(lane_of(train.actor.params, lane), {}, observations) for lane in range(2)]
     return Learned(config, np.array(errors), np.array(greedy))
 
