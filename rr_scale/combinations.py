@@ -24,7 +24,6 @@ def check_combinations(config: RunConfig) -> None:
       UserError: the first such pair, in one line.
     """
     agent = config.agent
-    _check_networks(agent)
     _check_rules(agent)
     _check_pessimism(config)
     _check_explorer(config)
@@ -43,16 +42,6 @@ def check_combinations(config: RunConfig) -> None:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise UserError(message)
-
-
-def _check_networks(agent: AgentConfig) -> None:
-    parts = {"actor": agent.actor, "critic": agent.critic, "explorer": agent.explorer}
-    for name, part in parts.items():
-        _require(
-            part.network.trunk != "flash" or part.network.activation != "crelu",
-            f"agent.{name}.network.activation=crelu doubles the features, which "
-            f"agent.{name}.network.trunk=flash adds to those before it",
-        )
 
 
 def _check_rules(agent: AgentConfig) -> None:

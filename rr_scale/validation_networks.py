@@ -25,6 +25,13 @@ def check_networks(agent: AgentConfig) -> None:
     parts = ["actor", "critic"] + ["explorer"] * (agent.explorer.kind != "none")
     for part in parts:
         _check_network(getattr(agent, part).network, f"agent.{part}.network")
+    for part in ("actor", "critic", "explorer"):
+        network = getattr(agent, part).network
+        if network.trunk == "flash" and network.activation == "crelu":
+            raise UserError(
+                f"agent.{part}.network.activation=crelu doubles the features, which "
+                f"agent.{part}.network.trunk=flash adds to those before it"
+            )
     critic = agent.critic
     if critic.target_network == "none" and not critic.has_joint_pass:
         raise UserError(

@@ -31,13 +31,7 @@ def read_results(path: Path) -> list[Row]:
         line end: its number may have lost digits); names file and line.
     """
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = file.readlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file") from error
+    lines = read_lines(path)
     if lines and not lines[-1].endswith("\n"):
         raise UserError(f"{path}:{len(lines)}: half-written last row")
     reader = csv.reader(lines, strict=True)
@@ -51,6 +45,21 @@ def read_results(path: Path) -> list[Row]:
     except (csv.Error, ValueError) as error:
         raise UserError(f"{path}:{max(reader.line_num, 1)}: {error}") from error
     return rows
+
+
+def read_lines(path: Path, encoding: str = "utf-8") -> list[str]:
+    """The lines of a text file with their line ends.
+
+    Raises:
+      UserError: it cannot be read, or is not text.
+    """
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            return file.readlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file") from error
 
 
 def lane_curves(rows: Iterable[Row], metric: str) -> dict[int, dict[int, float]]:

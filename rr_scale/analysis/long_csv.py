@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rr_scale.analysis.curves import Curve, Problem
+from rr_scale.analysis.load import read_lines
 from rr_scale.errors import UserError
 
 REQUIRED = ("exp_name", "env_name", "seed", "metric", "env_step", "value")
@@ -28,21 +29,6 @@ class Table(NamedTuple):
 
     curves: list[Curve]
     problems: list[Problem]
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file with their line ends.
-
-    Raises:
-      UserError: it cannot be read, or is not text.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return file.readlines()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file") from error
 
 
 def read_long(
@@ -66,7 +52,7 @@ def read_long(
     Raises:
       UserError: not such a file, or a malformed row; names file and line.
     """
-    lines = read_lines(path)
+    lines = read_lines(path, "utf-8-sig")
     problems: list[Problem] = []
     if lines and not lines[-1].endswith("\n"):
         cut = whole_lines or not _reads_well(lines)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rr_scale.analysis.curves import RETURN, Curve, Problem
-from rr_scale.analysis.long_csv import Table, in_order, read_lines
+from rr_scale.analysis.load import read_lines
+from rr_scale.analysis.long_csv import Table, in_order
 from rr_scale.errors import UserError
 
 _NAMES = re.compile(r"(?P<exp>.+)-(?P<env>[A-Za-z_0-9]+-[A-Za-z_0-9]+)")
@@ -81,7 +82,7 @@ def read_wandb_export(
     Raises:
       UserError: no such export, a malformed row, or times on the x axis.
     """
-    lines = read_lines(path)
+    lines = read_lines(path, "utf-8-sig")
     header = [name.strip() for name in next(csv.reader(lines), [])]
     if not header or header[0].lower() not in _STEP_AXES:
         raise UserError(
@@ -115,7 +116,7 @@ def _header(path: Path) -> list[str]:
 
 def _two_columns(path: Path) -> tuple[np.ndarray, np.ndarray]:
     steps, values = [], []
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(read_lines(path, "utf-8-sig"), start=1):
         cells = line.split("#", 1)[0].replace(",", " ").split()
         if not cells:
             continue

@@ -9,8 +9,8 @@ import numpy as np
 
 from rr_scale.analysis import plot_style, statistics
 from rr_scale.analysis.curves import Curves, Problem
-from rr_scale.analysis.plot_curves import Drawn, Options, estimate
-from rr_scale.analysis.scores import Scores, common_tasks, last_shared, tabulate
+from rr_scale.analysis.plot_curves import Drawn, Options, estimate, scores_of
+from rr_scale.analysis.scores import Scores, common_tasks, last_shared
 from rr_scale.errors import UserError
 
 if TYPE_CHECKING:
@@ -151,21 +151,9 @@ def _tables(curves: Curves, options: Options) -> tuple[list[Scores], list[Proble
     tasks, problems = common_tasks(curves, options.metric)
     if not tasks:
         raise UserError(f"nothing to compare: no task with {options.metric} in all experiments")
-    tables = [
-        tabulate(
-            curves,
-            name,
-            metric=options.metric,
-            axis=options.axis,
-            suite=options.suite,
-            scales=options.scales,
-            tasks=tasks,
-            points=options.points,
-            drop_incomplete=options.drop_incomplete,
-        )
-        for name in plot_style.in_order(curves.experiments)
-    ]
-    return tables, problems + [problem for table in tables for problem in table.problems]
+    names = plot_style.in_order(curves.experiments)
+    tables = [scores_of(curves, name, options, tasks) for name in names]
+    return tables, problems + [problem for scores in tables for problem in scores.problems]
 
 
 def _steps(position: float, axis: str) -> str:

@@ -67,7 +67,7 @@ def per_task(curves: Curves, options: Options, title: str = "") -> Drawn:
         names = [name for where, name in pairs if where == task]
         for name in names:
             index = everything.index(name)
-            scores = _table(curves, name, options._replace(suite="none"), [task])
+            scores = scores_of(curves, name, options._replace(suite="none"), [task])
             problems += scores.problems
             _draw_task(panel, scores, curves, task, options, plot_style.look(index), len(names))
         panel.set_title(title if alone and title else task)
@@ -89,7 +89,7 @@ def aggregated(curves: Curves, options: Options, title: str = "") -> Drawn:
         )
     figure, axes = plot_style.new_figure(1, width=4.2, height=2.6)
     for index, name in enumerate(plot_style.in_order(curves.experiments)):
-        scores = _table(curves, name, options, tasks)
+        scores = scores_of(curves, name, options, tasks)
         problems += scores.problems
         found = estimate(list(scores.by_task), options)
         look = plot_style.look(index)
@@ -111,7 +111,8 @@ def estimate(tasks: Sequence[np.ndarray], options: Options) -> statistics.Estima
     )[name]
 
 
-def _table(curves: Curves, name: str, options: Options, tasks: Sequence[str]) -> Scores:
+def scores_of(curves: Curves, name: str, options: Options, tasks: Sequence[str]) -> Scores:
+    """The scores of one experiment, as options say."""
     return tabulate(
         curves,
         name,
