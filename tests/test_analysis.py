@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rr_scale.analysis.load import Row, lane_curves, read_results
-from rr_scale.analysis.plots import Run, learning_curves, overlay
+from rr_scale.analysis.plots import learning_curves
 from rr_scale.analysis.summary import best_window, final_table
 from rr_scale.errors import UserError
 from rr_scale.train.logging import ResultFiles
@@ -161,7 +161,7 @@ def test_nothing_to_plot_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="no avg_return"):
         learning_curves([], tmp_path / "x.png", "")
     with pytest.raises(UserError, match="bad: no finite"):
-        overlay({"bad": Run(curve_rows({0: [float("nan")]}))}, tmp_path / "x.png", "")
+        learning_curves(curve_rows({0: [float("nan")]}), tmp_path / "x.png", "bad")
 
 
 def test_plot_script_overlays_runs(tmp_path):
