@@ -54,6 +54,11 @@ class NetworkConfig:
     )
 
     @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Of the hidden layers, from the input on; residual trunks: of the blocks' inner layers."""
+        return tuple(f"hidden_{index}" for index in range(len(self.hidden)))
+
+    @property
     def has_batch_statistics(self) -> bool:
         """Whether a layer normalises by the batch that it sees in training."""
         return self.trunk != "simba_v2" and self.normalization in _BATCH_NORMS

@@ -14,6 +14,7 @@ from rr_scale.core.distributions import bound_log_sigma, sample_tanh_gaussian
 from rr_scale.core.values import output_size
 from rr_scale.nets.heads import Actor, Critic
 from rr_scale.nets.layers import STATS
+from rr_scale.nets.watched import Watched, watched_pass
 from rr_scale.types import Array, Params, Stats
 
 
@@ -36,6 +37,8 @@ class Policy(NamedTuple):
     """(params, stats, observation [..., O], key) -> (action, log-probability), for acting"""
     mode: Callable[[Params, Stats, Array], Array]
     """(params, stats, observation [..., O]) -> deterministic action [..., A]"""
+    watch: Callable[[Params, Stats, Array], Watched]
+    """(params, stats, observation [B, O]) -> what the units do in inference"""
     stochastic: bool
     """Whether `draw` draws and reports a log-probability."""
 
@@ -47,6 +50,9 @@ class CriticEnsemble(NamedTuple):
     apply: Callable[[Params, Stats, Array, Array, Array | None, bool], tuple[Array, Stats]]
     """(params, stats, observation [B, O], action [B, A], dropout key or None, train) ->
     (output [N, B, K], stats)"""
+    watch: Callable[[Params, Stats, Array, Array], Watched]
+    """(params, stats, observation [B, O], action [B, A]) -> what the units of each member do in
+    inference; leaves [N, B, ...]"""
 
 
 def _init(module: nn.Module, key: Array, *sizes: int) -> tuple[Params, Stats]:
@@ -101,7 +107,11 @@ def build_policy(config: ActorConfig, observation_size: int, action_size: int) -
     def mode(params: Params, stats: Stats, observation: Array) -> Array:
         return jnp.tanh(apply(params, stats, observation, None, False)[0].mean)
 
-    return Policy(init, apply, draw, sample, mode, config.distribution != "deterministic")
+    def watch(params: Params, stats: Stats, observation: Array) -> Watched:
+        return watched_pass(module, params, stats, observation)
+
+    stochastic = config.distribution != "deterministic"
+    return Policy(init, apply, draw, sample, mode, watch, stochastic)
 
 
 def build_critic(config: CriticConfig, observation_size: int, action_size: int) -> CriticEnsemble:
@@ -130,4 +140,10 @@ def build_critic(config: CriticConfig, observation_size: int, action_size: int) 
         keys = None if key is None else jax.random.split(key, config.ensemble_size)
         return jax.vmap(member)(params, stats, keys)
 
-    return CriticEnsemble(init, apply)
+    def watch(params: Params, stats: Stats, observation: Array, action: Array) -> Watched:
+        def member(params: Params, stats: Stats) -> Watched:
+            return watched_pass(module, params, stats, observation, action)
+
+        return jax.vmap(member)(params, stats)
+
+    return CriticEnsemble(init, apply, watch)

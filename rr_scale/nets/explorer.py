@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from rr_scale.config import NetworkConfig
 from rr_scale.nets.trunks import TRUNKS
+from rr_scale.nets.watched import TRUNK, Watched, watch_features, watched_pass
 from rr_scale.types import Array, Params
 
 
@@ -19,6 +20,8 @@ class Explorer(NamedTuple):
     init: Callable[[Array], Params]
     shift: Callable[[Params, Array, Array], Array]
     """(params, observation [..., O], pre-squash mean [..., A]) -> shift [..., A]"""
+    watch: Callable[[Params, Array, Array], Watched]
+    """(params, observation [B, O], pre-squash mean [B, A]) -> what its units do"""
 
 
 class Shift(nn.Module):
@@ -30,7 +33,8 @@ class Shift(nn.Module):
     @nn.compact
     def __call__(self, observation: Array, mean: Array) -> Array:
         inputs = jnp.concatenate([observation, mean], axis=-1)
-        features = TRUNKS[self.config.trunk](self.config, name="trunk")(inputs, False)
+        features = TRUNKS[self.config.trunk](self.config, name=TRUNK)(inputs, False)
+        watch_features(self, features)
         initializer = nn.initializers.orthogonal(0.01)
         return nn.Dense(self.action_size, use_bias=False, kernel_init=initializer, name="mean")(
             features
@@ -48,4 +52,7 @@ def build_explorer(config: NetworkConfig, observation_size: int, action_size: in
     def shift(params: Params, observation: Array, mean: Array) -> Array:
         return module.apply({"params": params}, observation, mean)
 
-    return Explorer(init, shift)
+    def watch(params: Params, observation: Array, mean: Array) -> Watched:
+        return watched_pass(module, params, {}, observation, mean)
+
+    return Explorer(init, shift, watch)

@@ -11,6 +11,7 @@ from rr_scale.nets.kernels import UnitDense
 from rr_scale.nets.layers import SQRT2, dense
 from rr_scale.nets.parts import Part
 from rr_scale.nets.trunks import TRUNKS
+from rr_scale.nets.watched import TRUNK, watch_features
 from rr_scale.types import Array
 
 HEADS = ("mean", "log_sigma", "value")
@@ -40,7 +41,8 @@ class Actor(nn.Module):
     @nn.compact
     def __call__(self, observation: Array, train: bool = False) -> tuple[Array, Array | None]:
         network = self.config.network
-        features = TRUNKS[network.trunk](network, name="trunk")(observation, train)
+        features = TRUNKS[network.trunk](network, name=TRUNK)(observation, train)
+        watch_features(self, features)
         mean = output(network, self.action_size, "mean")(features, train)
         if self.config.distribution == "deterministic":
             return mean, None
@@ -57,5 +59,6 @@ class Critic(nn.Module):
     @nn.compact
     def __call__(self, observation: Array, action: Array, train: bool = False) -> Array:
         inputs = jnp.concatenate([observation, action], axis=-1)
-        features = TRUNKS[self.network.trunk](self.network, name="trunk")(inputs, train)
+        features = TRUNKS[self.network.trunk](self.network, name=TRUNK)(inputs, train)
+        watch_features(self, features)
         return output(self.network, self.outputs, "value")(features, train)

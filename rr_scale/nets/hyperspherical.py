@@ -17,6 +17,7 @@ from rr_scale.config import NetworkConfig
 from rr_scale.core.spheres import unit
 from rr_scale.nets.kernels import UnitDense
 from rr_scale.nets.layers import ACTIVATIONS
+from rr_scale.nets.watched import watch
 from rr_scale.types import Array
 
 _EXPANSION = 4
@@ -64,11 +65,12 @@ class SimbaV2(nn.Module):
         x = unit(jnp.concatenate([x, shift], axis=-1))
         h = unit(_kernel(width)(x, train) * Scaler(scale, scale)(width))
         inner_scale = scale / math.sqrt(_EXPANSION)
-        for _ in hidden:
+        for block in range(blocks):
             y = _kernel(_EXPANSION * width)(h, train)
             y = y * Scaler(inner_scale, inner_scale)(y.shape[-1])
-            y = ACTIVATIONS[self.config.activation](y) + _NEVER_ZERO
-            y = unit(_kernel(width)(y, train))
+            y = ACTIVATIONS[self.config.activation](y)
+            watch(self, self.config.layer_names[block], y)
+            y = unit(_kernel(width)(y + _NEVER_ZERO, train))
             alpha = Scaler(1.0 / (blocks + 1), 1.0 / math.sqrt(width))(width)
             h = unit(h + alpha * (y - h))
         return h

@@ -8,6 +8,7 @@ from rr_scale.config import NetworkConfig
 from rr_scale.nets.hyperspherical import SimbaV2
 from rr_scale.nets.normalization import NORMALIZATIONS
 from rr_scale.nets.parts import activated, dropped, linear, normalized
+from rr_scale.nets.watched import watch
 from rr_scale.types import Array
 
 _EXPANSION = 4
@@ -31,10 +32,12 @@ class MLP(nn.Module):
         for index, width in enumerate(config.hidden):
             x = linear(config, width, first=index == 0)(x, train)
             x = dropped(config, self)(x)
+            if not config.normalize_after_activation:
+                x = normalized(config)(x, train)
+            x = activated(config)(x)
+            watch(self, config.layer_names[index], x)
             if config.normalize_after_activation:
-                x = normalized(config)(activated(config)(x), train)
-            else:
-                x = activated(config)(normalized(config)(x, train))
+                x = normalized(config)(x, train)
         return x
 
 
@@ -55,9 +58,10 @@ class BroNet(nn.Module):
             x = normalized(config)(x, train)
         x = linear(config, config.hidden[0], first=True)(x, train)
         x = activated(config)(normalized(config)(x, train))
-        for width in config.hidden:
+        for block, width in enumerate(config.hidden):
             y = linear(config, width)(x, train)
             y = activated(config)(normalized(config)(dropped(config, self)(y), train))
+            watch(self, config.layer_names[block], y)
             y = linear(config, x.shape[-1])(y, train)
             x = x + normalized(config)(y, train)
         return x
@@ -81,9 +85,11 @@ class SimBa(nn.Module):
         if config.normalize_input:
             x = normalized(config)(x, train)
         x = linear(config, config.hidden[0], first=True, gain=1.0)(x, train)
-        for width in config.hidden:
+        for block, width in enumerate(config.hidden):
             y = linear(config, _EXPANSION * width)(normalized(config)(x, train), train)
-            y = dropped(config, self)(activated(config)(y))
+            y = activated(config)(y)
+            watch(self, config.layer_names[block], y)
+            y = dropped(config, self)(y)
             x = x + linear(config, width)(y, train)
         return normalized(config)(x, train)
 
@@ -105,11 +111,13 @@ class Flash(nn.Module):
         if config.normalize_input:
             x = normalized(config)(x, train)
         x = linear(config, config.hidden[0], first=True)(x, train)
-        for width in config.hidden:
+        for block, width in enumerate(config.hidden):
             y = x
-            for _ in range(2):
+            for half in range(2):
                 y = linear(config, width)(y, train)
                 y = activated(config)(normalized(config)(y, train))
+                if half == 0:
+                    watch(self, config.layer_names[block], y)
             x = x + dropped(config, self)(y)
         return NORMALIZATIONS["rms_norm"](0)(x, train)
 
