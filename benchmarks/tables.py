@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from rr_scale.columns import align
+
 
 class Table(NamedTuple):
     """One table of a report; notes are lines below it."""
@@ -24,22 +26,14 @@ def render(table: Table) -> str:
     for row in cells:
         if len(row) != len(table.columns):
             raise ValueError(f"{table.title}: {len(row)} cells in {len(table.columns)} columns")
-    widths = [max(map(len, column)) for column in zip(table.columns, *cells, strict=True)]
-    right = [
-        bool(table.rows) and all(not isinstance(row[index], str) for row in table.rows)
+    words = [
+        index
         for index in range(len(table.columns))
+        if not table.rows or any(isinstance(row[index], str) for row in table.rows)
     ]
-
-    def line(words: Sequence[str]) -> str:
-        padded = [
-            word.rjust(width) if flush else word.ljust(width)
-            for word, width, flush in zip(words, widths, right, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    body = [line(row) for row in cells]
-    return "\n".join([table.title, line(table.columns), rule, *body, *table.notes])
+    head, *body = align([table.columns, *cells], left=words)
+    rule = "-" * max(map(len, [head, *body]))
+    return "\n".join([table.title, head, rule, *body, *table.notes])
 
 
 def cell(value: Any) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from rr_scale import flags, platform
+from rr_scale.arguments import reader_may_leave
 from rr_scale.config import RunConfig
 from rr_scale.configure import resolve, to_dict
 from rr_scale.errors import LaneFailure, UserError
@@ -54,7 +55,8 @@ def parse(argv: Sequence[str], single: bool = False) -> RunConfig:
 def _main(argv: Sequence[str], single: bool) -> int:
     arguments = flags.read_arguments(argv)
     if arguments.help or arguments.list_presets:
-        print(flags.help_text() if arguments.help else flags.preset_list())
+        with reader_may_leave():
+            print(flags.help_text() if arguments.help else flags.preset_list())
         return 0
     config = _checked(arguments, single)
 
@@ -62,7 +64,8 @@ def _main(argv: Sequence[str], single: bool) -> int:
 
     check_name(config.env_name)
     if arguments.print_config:
-        print(json.dumps(to_dict(config), indent=2))
+        with reader_may_leave():
+            print(json.dumps(to_dict(config), indent=2))
         return 0
     run_file = open_run(config, config.save_dir)
     threads, devices = run_file.recorded_layout()

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rr_scale import configure, durable, platform  # noqa: E402
 from rr_scale.arguments import Parser  # noqa: E402
+from rr_scale.columns import align  # noqa: E402
 from rr_scale.envs import video  # noqa: E402
 from rr_scale.envs.renderer import Renderer  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
@@ -154,11 +155,10 @@ def _table(played: list[Played], run: RunFile, kind: str) -> str:
             )
         )
     deviation = f", std {np.std(means, ddof=1):.1f}" if len(means) > 1 else ""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         [
             f"{run.config.env_name}: {kind} policies, {len(played) // len(means)} episodes each",
-            *("  ".join(map(str.rjust, line, widths)) for line in lines),
+            *align(lines),
             f"mean over {len(means)} policies: {np.mean(means):.1f}{deviation}",
         ]
     )

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rr_scale.analysis import plot_scaling, scaling, scaling_report, scaling_times  # noqa: E402
 from rr_scale.analysis.curves import RETURN  # noqa: E402
-from rr_scale.analysis.normalise import SUITES, parse_scale  # noqa: E402
 from rr_scale.analysis.read import read_curves  # noqa: E402
+from rr_scale.analysis.score_scales import SUITES, parse_scale  # noqa: E402
 from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.durable import replace_bytes  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rr_scale.analysis import plot_compare, plot_curves, plot_diagnostics, plot_style  # noqa: E402
 from rr_scale.analysis.curves import AXES, RETURN, Curves  # noqa: E402
-from rr_scale.analysis.normalise import SUITES, check_suite, parse_scale  # noqa: E402
 from rr_scale.analysis.read import read_curves  # noqa: E402
+from rr_scale.analysis.score_scales import SUITES, check_suite, parse_scale  # noqa: E402
 from rr_scale.analysis.statistics import STATISTICS, statistic  # noqa: E402
 from rr_scale.arguments import Parser  # noqa: E402
 from rr_scale.errors import UserError, nearest  # noqa: E402

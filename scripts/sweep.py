@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rr_scale.arguments import Parser  # noqa: E402
+from rr_scale.arguments import Parser, reader_may_leave  # noqa: E402
 from rr_scale.errors import UserError  # noqa: E402
 from rr_scale.sweep import progress, rates  # noqa: E402
 from rr_scale.sweep.folder import plan_folder, read_sweep  # noqa: E402
@@ -135,17 +135,20 @@ def _print_plan(grid: Grid, jobs: list, folder: Path | None, paths: list[Path] |
     for path in paths:
         if not path.exists():
             raise UserError(f"--rates: {path} does not exist")
-    say(progress.plan_table(sweep.jobs, rates.read_rates(paths), sweep.cpus))
+    with reader_may_leave():
+        say(progress.plan_table(sweep.jobs, rates.read_rates(paths), sweep.cpus))
 
 
 def _status(options: argparse.Namespace) -> int:
-    say(progress.status_table(read_sweep(options.dir)))
+    with reader_may_leave():
+        say(progress.status_table(read_sweep(options.dir)))
     return 0
 
 
 def _suites(options: argparse.Namespace) -> int:
-    for name, suite in SUITES.items():
-        say(f"{name}: {suite.about} ({suite.max_steps} steps)\n    {', '.join(suite.tasks)}")
+    with reader_may_leave():
+        for name, suite in SUITES.items():
+            say(f"{name}: {suite.about} ({suite.max_steps} steps)\n    {', '.join(suite.tasks)}")
     return 0
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -265,3 +267,15 @@ def test_single_is_the_same_run(loop: FakeLoop) -> None:
     argv = ["train_single.py", "--num_seeds=1", "--env_name=probe-action"]
     assert cli.main(argv, single=True) == 0
     assert loop.configs[0] == parse("--env_name=probe-action")
+
+
+@pytest.mark.parametrize("command", [["train_parallel.py", "--help"], ["scripts/sweep.py", "-h"]])
+def test_help_ends_quietly_when_its_reader_has_gone(command: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, *command], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=root
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

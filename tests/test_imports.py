@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "types": {"errors"},
     "setting": set(),
     "arguments": {"errors"},
+    "columns": set(),
     "config": {"errors", "types", "setting"},
     "seeds": set(),
     "rng": {"errors", "types", "config"},
@@ -58,10 +59,11 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     | SETTINGS
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
     # Without rng, which imports jax; the clock says when resets fire.
-    "analysis": {"errors", "types", "config", "setting", "clock", "durable"},
+    "analysis": {"errors", "types", "config", "setting", "clock", "durable", "columns"},
     # Launchers, and the process of a job, which starts a run as `cli` does.
     "sweep": SETTINGS
-    | {"setting", "presets", "durable", "platform", "runfile", "envs", "train", "session"},
+    | {"setting", "columns", "presets", "durable", "platform", "runfile", "envs", "train"}
+    | {"session"},
     # The two that tie training and analysis together.
     "session": ANYTHING,
     "cli": ANYTHING,

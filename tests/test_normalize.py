@@ -125,11 +125,11 @@ def test_update_normalises_both_observations_with_the_current_moments():
     )
     by_hand, _ = agent_of(plain).update(hp, state, {"train": seen}, clock(9))
     state = state._replace(normalizers={"observation": moments})
-    normalised, _ = agent_of(config).update(hp, state, {"train": batch}, clock(9))
-    assert_close(by_hand.actor, normalised.actor, 1e-6)
-    assert_close(by_hand.critic, normalised.critic, 1e-6)
+    normalized, _ = agent_of(config).update(hp, state, {"train": batch}, clock(9))
+    assert_close(by_hand.actor, normalized.actor, 1e-6)
+    assert_close(by_hand.critic, normalized.critic, 1e-6)
     # An update uses statistics and gathers none.
-    assert_identical(normalised.normalizers["observation"], moments)
+    assert_identical(normalized.normalizers["observation"], moments)
 
 
 def test_acting_normalises_what_it_sees():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import browser as headless
 from report_data import write_run, write_sweep
 from rr_scale.analysis import aggregates
 from rr_scale.analysis.read import read_curves
@@ -20,36 +19,15 @@ from rr_scale.analysis.report.content import content
 pytestmark = pytest.mark.browser
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">"
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1200,1000",
-)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A browser without a window."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no browser here: apt-get install chromium chromium-driver")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with tempfile.TemporaryDirectory() as profile:
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    if reason := headless.why_not():
+        pytest.skip(reason)
+    with headless.browser() as started:
         yield started
-        started.quit()
 
 
 @pytest.fixture(scope="module")

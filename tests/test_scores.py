@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from result_files import long_table, write_run
-from rr_scale.analysis.normalise import SUITES, Scale, parse_scale, scale_of
 from rr_scale.analysis.read import read_curves
+from rr_scale.analysis.score_scales import SUITES, Scale, parse_scale, scale_of
 from rr_scale.analysis.scores import common_tasks, last_shared, tabulate
 from rr_scale.errors import UserError
 

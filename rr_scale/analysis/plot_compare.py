@@ -125,7 +125,7 @@ def improvements(curves: Curves, options: Options, title: str = "") -> Drawn:
             _cell(panel, row, column, found)
     image = panel.imshow(matrix, cmap="PuOr_r", vmin=0, vmax=1)
     names = [table.exp_name for table in tables]
-    panel.set_xticks(range(count), names, rotation=30, ha="right")
+    panel.set_xticks(range(count), names, rotation=30, ha="right", rotation_mode="anchor")
     panel.set_yticks(range(count), names)
     panel.grid(False)
     panel.spines[:].set_visible(False)

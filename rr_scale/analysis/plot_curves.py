@@ -10,8 +10,8 @@ import numpy as np
 
 from rr_scale.analysis import plot_style, statistics
 from rr_scale.analysis.curves import RETURN, Curves, Problem
-from rr_scale.analysis.normalise import Scale
 from rr_scale.analysis.scaling_times import recovered
+from rr_scale.analysis.score_scales import Scale
 from rr_scale.analysis.scores import Scores, common_tasks, tabulate
 from rr_scale.errors import UserError
 

@@ -14,7 +14,16 @@ from rr_scale.analysis.scaling_laws import PowerLaw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+
+# Ticks are at these multiples of powers of ten on axes of less than so many decades.
+_MULTIPLES = (
+    (0.3, (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)),
+    (0.7, (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)),
+    (1.5, (1.0, 2.0, 5.0)),
+    (2.5, (1.0, 3.0)),
+)
 
 
 def draw(found: Fit, folder: Path, name: str = "scaling") -> list[Path]:
@@ -52,6 +61,7 @@ def _data(panel: Axes, found: Fit) -> None:
             panel.plot(fine[inside], law(fine[inside]), color=colour, linewidth=1)
             panel.plot(fine[~inside], law(fine[~inside]), color=colour, linewidth=1, linestyle=":")
     panel.set_yscale("log")
+    _plain_ticks(panel.yaxis)
     plot_style.ratio_axis(panel, found.ratios)
     panel.set_ylabel("environment steps to threshold")
     panel.set_title("dotted: extrapolated")
@@ -104,7 +114,7 @@ def _budget(panel: Axes, found: Fit) -> None:
     panel.set_yscale("log")
     panel.set_xlabel("budget in FLOPs, data included")
     panel.set_ylabel("best replay ratio")
-    _plain_ticks(panel)
+    _plain_ticks(panel.xaxis, panel.yaxis)
 
 
 def _frontier(panel: Axes, found: Fit) -> None:
@@ -120,23 +130,20 @@ def _frontier(panel: Axes, found: Fit) -> None:
     panel.set_xlabel("environment steps")
     panel.set_ylabel("FLOPs of the updates")
     panel.set_title("at the best replay ratio")
-    _plain_ticks(panel)
+    _plain_ticks(panel.xaxis, panel.yaxis)
 
 
-def _plain_ticks(panel: Axes) -> None:
-    """Few ticks on a logarithmic axis that may span less than a decade."""
-    from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
+def _plain_ticks(*axes: Axis) -> None:
+    """Two labelled ticks or more on a logarithmic axis, though it may span a part of a decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    for axis in (panel.xaxis, panel.yaxis):
+    for axis in axes:
         low, high = axis.get_view_interval()
         decades = np.log10(high / low)
-        subs = (1.0,) if decades > 2 else (1.0, 2.0, 3.0, 5.0)
-        axis.set_major_locator(LogLocator(subs=subs))
-        if high < 1e3 and low > 1e-2:
-            axis.set_major_formatter(lambda value, _: f"{value:g}")
-        else:
-            axis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False))
-        axis.set_minor_formatter(NullFormatter())
+        multiples = next((each for most, each in _MULTIPLES if decades < most), (1.0,))
+        axis.set_major_locator(LogLocator(subs=multiples, numticks=99))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: plot_style.short(round(value, 12))))
+        axis.set_minor_locator(NullLocator())
 
 
 def _colour(index: int, count: int) -> tuple[float, ...]:

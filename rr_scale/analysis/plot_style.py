@@ -34,6 +34,8 @@ AXIS_LABELS = {
     "wall_s": "hours of training",
 }
 
+_ROUND = (1, 2, 2.5, 5, 10)  # what ticks may be multiples of, times powers of ten
+
 _SETTINGS: Mapping[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -118,7 +120,8 @@ def position_axis(panel: Axes, axis: str, label: bool = True) -> None:
 
     if axis != "wall_s":
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    panel.xaxis.set_major_locator(MaxNLocator(4))
+    alone = panel.figure is not None and len(panel.figure.axes) == 1
+    panel.xaxis.set_major_locator(MaxNLocator(6 if alone else 4, steps=_ROUND))
     panel.set_xlim(left=0)
     if label:
         panel.set_xlabel(AXIS_LABELS[axis])
@@ -161,10 +164,10 @@ def ratio_axis(panel: Axes, ratios: Sequence[float], label: bool = True) -> None
 
 
 def short(value: float) -> str:
-    """A number for a tick: 250k, 1.5M."""
-    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{suffix}"
+    """A number for a tick: 250k, 1.5M, 40T."""
+    for power, suffix in zip((18, 15, 12, 9, 6, 3), "EPTGMk", strict=True):
+        if abs(value) >= 10**power:
+            return f"{value / 10**power:g}{suffix}"
     return f"{value:g}"
 
 

@@ -96,12 +96,12 @@ def fit(
     if len(ratios) < 3:
         found = ", ".join(f"{ratio:g}" for ratio in ratios)
         raise UserError(f"scaling laws need at least three replay ratios, found {found}")
-    chosen, normalised, spread, unit, problems = tabulate_times(measured, tasks, ratios, baseline)
-    data = _data_laws(ratios, normalised, unit, problems)
+    chosen, normalized, spread, unit, problems = tabulate_times(measured, tasks, ratios, baseline)
+    data = _data_laws(ratios, normalized, unit, problems)
     rates = best_values(measured, lambda setting: setting.rate)
     batches = best_values(measured, lambda setting: setting.batch)
     laws = {name: _power_law(points) for name, points in (("rate", rates), ("batch", batches))}
-    held_out = _predicted_times(ratios, normalised, thresholds, unit, held_out_ratios)
+    held_out = _predicted_times(ratios, normalized, thresholds, unit, held_out_ratios)
     for name, points in (("learning rate", rates), ("batch size", batches)):
         held_out += _predicted_values(name, points)
     sizes = laws["batch"] or _constant_batch(measured)
@@ -109,15 +109,16 @@ def fit(
     if parameters is not None and sizes is not None:
         optima = _optima(data, Compute(parameters, sizes, delta), ratios, thresholds, problems)
     elif parameters is not None:
-        text = "no compute: batch sizes differ and there is no law for them"
-        problems.append(Problem("unfinished", text))
+        known = all(times.setting.batch is not None for times in measured)
+        text = "differ and there is no law for them" if known else "are not in these files"
+        problems.append(Problem("unfinished", f"no compute: batch sizes {text}"))
     best_ratio, frontier, predicted = _budget_lines(optima, thresholds, held_out_thresholds)
     return Fit(
         thresholds,
         ratios,
         tasks,
         chosen,
-        normalised,
+        normalized,
         spread,
         unit,
         tuple(data),

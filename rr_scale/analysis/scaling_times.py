@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from rr_scale.analysis.curves import Curve, Curves, Run
-from rr_scale.analysis.normalise import Scale, scale_of
+from rr_scale.analysis.score_scales import Scale, scale_of
 from rr_scale.errors import UserError
 
 RESAMPLES = 100

@@ -10,7 +10,7 @@ import numpy as np
 
 from rr_scale.analysis import aggregates
 from rr_scale.analysis.curves import RETURN, Curve, Curves, Problem
-from rr_scale.analysis.normalise import Scale, scale_of
+from rr_scale.analysis.score_scales import Scale, scale_of
 from rr_scale.errors import UserError
 
 _WALL_POINTS = 100

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rr_scale.analysis.load import Row, lane_curves
+from rr_scale.columns import align
 
 
 class Window(NamedTuple):
@@ -64,7 +65,7 @@ def final_table(
     names = ", ".join(sorted({f"{row.exp_name} on {row.env_name}" for row in rows}))
     note = f"; mean and std without {failed} failed" if failed else ""
     title = f"{names}, env step {last_step}, return (best of {window} evaluations{note})"
-    return "\n".join([title, *_align(lines)])
+    return "\n".join([title, *align(lines)])
 
 
 def best_window(curve: dict[int, float], window: int) -> Window | None:
@@ -92,11 +93,3 @@ def _sample_std(values: Sequence[float]) -> float:
 def _cell(statistic: object, values: Sequence[float]) -> str:
     value = statistic(values) if values else math.nan  # type: ignore[operator]
     return f"{value:.1f}" if math.isfinite(value) else "-"
-
-
-def _align(lines: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]

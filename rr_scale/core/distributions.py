@@ -51,8 +51,8 @@ def tanh_gaussian_log_prob(u: Array, mean: Array, log_sigma: Array, form: str = 
     Returns:
       [...], summed over action dimensions.
     """
-    normalised = (u - mean) * jnp.exp(-log_sigma)
-    gaussian = -0.5 * normalised**2 - log_sigma - _LOG_SQRT_TWO_PI
+    normalized = (u - mean) * jnp.exp(-log_sigma)
+    gaussian = -0.5 * normalized**2 - log_sigma - _LOG_SQRT_TWO_PI
     return jnp.sum(gaussian - log_det_tanh(u, form), axis=-1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rr_scale.columns import align
 from rr_scale.sweep import rates
 from rr_scale.sweep.folder import SweepFolder
 from rr_scale.sweep.plan import Job
@@ -31,7 +32,7 @@ def plan_table(jobs: Sequence[Job], measurements: Sequence[Measurement], cpus: i
         rows.append(row)
     lanes = sum(job.num_lanes for job in jobs)
     lines = [
-        _table(rows, left=(0,)),
+        *align(rows, left=(0,)),
         "",
         f"{_count(len(jobs), 'job')} of {_count(cpus, 'CPU')}, {_count(lanes, 'run')}",
     ]
@@ -60,7 +61,7 @@ def status_table(sweep: SweepFolder) -> str:
                 _note(one),
             )
         )
-    return "\n".join([_table(rows, left=(0, 1, 6)), "", summary(found, left)])
+    return "\n".join([*align(rows, left=(0, 1, 6)), "", summary(found, left)])
 
 
 def summary(found: Sequence[Status], left: Sequence[float | None]) -> str:
@@ -107,15 +108,3 @@ def _note(one: Status) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _table(rows: Sequence[Sequence[str]], left: tuple[int, ...]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)

@@ -1,4 +1,25 @@
-"""Named sets of tasks with the budget that results on them are quoted at."""
+"""Named sets of tasks with a budget.
+
+Where the lists come from:
+
+- `dmc15-500k`: the table of running times in the authors' README (D'Oro et al.
+  2023; proceduralia/high_replay_ratio_continuous_control).
+- `dmc-easy`, `dmc-medium`: which task is which is what the code of DrQ-v2 says,
+  a file per task (facebookresearch/drqv2, `cfgs/task/`). Its manipulation task
+  `reach_duplo` is left out and `fish-swim`, which it does not have, is added as
+  a medium one. So both together are the 21 tasks of `DMC-Easy` in SimbaV2 (Lee
+  et al. 2025; dojeon-ai/SimbaV2, `analysis/table/dmc_easy_results.tex`), and but
+  for `ball_in_cup-catch` the 20 of `DMC_EASY_MEDIUM` in SimBa (Lee et al. 2024;
+  SonyResearch/simba, `scale_rl/envs/dmc.py`).
+- `dmc-hard`: `DMC_HARD` there; dog and humanoid are its two halves.
+- `mujoco-5`: the five tasks of SimbaV2's `analysis/table/simba_mujoco_results.tex`,
+  there in version 4.
+
+Budgets are in agent decisions. That of `dmc15-500k` is published, at action
+repeat 1. One million for `dmc-hard` is that of BRO (Nauman et al. 2024), at
+action repeat 1, and for `mujoco-5` that of SimbaV2; those of `dmc-easy` and
+`dmc-medium` are ours.
+"""
 
 from __future__ import annotations
 
@@ -69,12 +90,12 @@ SUITES: dict[str, Suite] = {
             "walker-run",
         ),
         1_000_000,
-        "with dmc-easy the 21 tasks that SimBa (Lee et al. 2024) calls easy and medium",
+        "the medium tasks of DrQ-v2, with fish-swim in place of its manipulation task",
     ),
     "dmc-hard": Suite(
         (*_DOG, *_HUMANOID),
         1_000_000,
-        "dog and humanoid, the hard tasks of BRO and SimBa (2024)",
+        "dog and humanoid, the hard tasks of SimBa and SimbaV2 (Lee et al. 2024, 2025)",
     ),
     "dog": Suite(_DOG, 1_000_000, "the dog tasks of dmc-hard"),
     "humanoid": Suite(_HUMANOID, 1_000_000, "the humanoid tasks of dmc-hard"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rr_scale.analysis.normalise import UNIT, Scale, scale_of
 from rr_scale.analysis.report.pack import Grids, naturally, number, rounded
 from rr_scale.analysis.report.series import Statistics, Table, shared_steps, statistics
+from rr_scale.analysis.score_scales import UNIT, Scale, scale_of
 from rr_scale.errors import UserError
 
 AGGREGATES = ("iqm", "median", "mean")
@@ -50,7 +50,7 @@ def compare(tables: Tables, grids: Grids, reps: int) -> dict[str, Any]:
             {
                 "experiment": name,
                 "tasks": tasks,
-                "normalised": not unknown,
+                "normalized": not unknown,
                 "curve": _curve(statistics(parts, AGGREGATES, CURVE_REPS), grids),
                 "final": _final(parts, AGGREGATES, step, reps),
             }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rr_scale.analysis.curves import RETURN, Curve, Curves
-from rr_scale.analysis.normalise import Scale
+from rr_scale.analysis.score_scales import Scale
 from rr_scale.analysis.statistics import estimate
 
 

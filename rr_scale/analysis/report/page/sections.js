@@ -47,7 +47,7 @@ function aggregateSection() {
     const count = (common.length ? common : rows[0]?.tasks ?? []).length;
     sentences.push(count === 1 ? `On the task ${common[0]}.` : `Over the ${count} tasks that all experiments have.`);
   }
-  if (compared.some((row) => row.normalised)) sentences.push("Scores are normalised returns, by the suite of each task: 0 and 1 are a random and a good policy (dm_control: return / 1,000).");
+  if (compared.some((row) => row.normalized)) sentences.push("Scores are normalised returns, by the suite of each task: 0 and 1 are a random and a good policy (dm_control: return / 1,000).");
   sentences.push(
     data.common_step === null
       ? "Not all reached one env step: each row is at its own last one."
