@@ -18,6 +18,8 @@ BACKENDS = ("egl", "osmesa")
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE_S = 600.0
+# A film drawn without a GPU on a busy machine takes long and is no failure.
+_PATIENCE_PER_STEP_S = 10.0
 _USERS_TO_MEND = 2
 _SHOWN = 120  # characters of a library's complaint
 
@@ -73,6 +75,7 @@ class Renderer:
     def _run(
         self, seed: int, actions: np.ndarray, path: Path | None
     ) -> subprocess.CompletedProcess[str]:
+        patience_s = _PATIENCE_S + _PATIENCE_PER_STEP_S * len(actions)
         asked = {**self._task, "seed": seed, "path": path and str(path)}
         paths = [str(_ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         environment = os.environ | {
@@ -85,10 +88,10 @@ class Renderer:
             command = [sys.executable, "-m", "rr_scale.envs.film", str(episode)]
             try:
                 return subprocess.run(
-                    command, env=environment, capture_output=True, text=True, timeout=_PATIENCE_S
+                    command, env=environment, capture_output=True, text=True, timeout=patience_s
                 )
             except subprocess.TimeoutExpired:
-                reason = f"no answer after {_PATIENCE_S:.0f} s"
+                reason = f"no answer after {patience_s:.0f} s"
                 return subprocess.CompletedProcess(command, 1, "", reason)
 
 
