@@ -34,6 +34,7 @@ AXIS_LABELS = {
     "wall_s": "hours of training",
 }
 
+_LEGEND_ROW = 0.16  # inches
 _ROUND = (1, 2, 2.5, 5, 10)  # what ticks may be multiples of, times powers of ten
 
 _SETTINGS: Mapping[str, Any] = {
@@ -111,6 +112,9 @@ def legend(figure: Figure, axes: Sequence[Axes]) -> None:
     if found:
         longest = max(map(len, found))
         columns = max(1, min(len(found), int(figure.get_figwidth() * 17) // (longest + 7)))
+        # Panels keep their height, and so there is room for the labels beside them.
+        more = math.ceil(len(found) / columns) - 1
+        figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * more)
         figure.legend(found.values(), found, loc="outside lower center", ncols=columns)
 
 
