@@ -64,4 +64,5 @@ def _draw(panel: Axes, group: list[Curve], axis: str, index: int) -> None:
     look = plot_style.look(index)
     low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     panel.fill_between(positions, low, high, color=look["color"], alpha=0.18, linewidth=0)
-    panel.plot(positions, np.nanmean(values, axis=0), **look, label=group[0].exp_name)
+    single = {"marker": "o"} if len(positions) == 1 else {}
+    panel.plot(positions, np.nanmean(values, axis=0), **look, **single, label=group[0].exp_name)
