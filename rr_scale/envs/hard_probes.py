@@ -8,7 +8,7 @@ from rr_scale.envs.probe import Probe
 from rr_scale.envs.spec import Step
 from rr_scale.types import GoalSpec
 
-_CHAIN, _BITS = 12, 8
+_CHAIN, _BITS, _RARITY = 12, 8, 256
 
 
 class Chain(Probe):
@@ -85,3 +85,28 @@ class BitFlip(Probe):
         """Q = 0 if the action makes the bits equal, else -1."""
         bits, wanted = np.split(np.asarray(observation), 2)
         return BitFlip.compute_reward(np.where(np.asarray(action) > 0, -bits, bits), wanted)
+
+
+class Rare(Probe):
+    """One step with reward o, which is 1 in one episode of 256 and else 0, terminated: Q = o.
+
+    An update with uniform draws meets a rewarded row once in 256 rows. Drawn by their
+    error those rows come again and again until they are known, so that prioritised replay
+    (Schaul et al. 2016) must find Q(1) = 1 in fewer updates.
+    """
+
+    name = "probe-rare"
+
+    def begin(self, seed: int) -> None:
+        self.rare = float(np.random.default_rng(seed).integers(_RARITY) == 0)
+
+    def observe(self) -> list[float]:
+        return [self.rare]
+
+    def reward(self, action: np.ndarray) -> float:
+        return self.rare
+
+    @staticmethod
+    def analytic_q(discount: float, observation: np.ndarray, action: np.ndarray) -> float:
+        """Q = o."""
+        return float(observation[0])

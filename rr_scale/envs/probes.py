@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rr_scale.envs.hard_probes import BitFlip, Chain
+from rr_scale.envs.hard_probes import BitFlip, Chain, Rare
 from rr_scale.envs.probe import Probe
 
 
@@ -182,6 +182,7 @@ PROBES: dict[str, type[Probe]] = {
         Termination,
         NotANumber,
         Chain,
+        Rare,
         BitFlip,
     )
 }
