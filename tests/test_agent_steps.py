@@ -48,9 +48,13 @@ HP = {
 }
 
 
-@functools.cache
 def run(name, values=(), updates=3):
     """The agent's states before and after each update, and what its updates reported."""
+    return _run(name, values, updates)
+
+
+@functools.cache
+def _run(name, values, updates):
     config = tiny(name, {**HP, **dict(values)})
     agent, hp = agent_of(config), traced(config.hp)
     states, feedbacks = [agent.init(root_key(6), hp)], []
@@ -75,10 +79,10 @@ def networks(state):
     return host({name: tree for name, tree in learned.items() if tree is not None})
 
 
-def assert_agrees_with_reference(name, values=(), updates=3):
-    config, states, feedbacks = run(name, tuple(values), updates)
+def assert_agrees_with_reference(name, values=()):
+    config, states, feedbacks = run(name, values)
     reference = Reference(config.agent, config.hp, states[0])
-    for index in range(updates):
+    for index in range(len(feedbacks)):
         noise = draw_noise(states[0].root, index, (BATCH_SIZE, ACTION_SIZE))
         seen = reference.update(make_batch(index), index, noise)
         actual = networks(states[index + 1])
