@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 
-from rr_scale.config import AgentConfig, RunConfig
+from rr_scale.config import AgentConfig, NetworkConfig, ResetRule, RunConfig
 from rr_scale.errors import UserError
 
 # Rules that compare critics point by point, which probabilities of atoms do not allow.
 _POINTWISE = ("min", "mean", "truncated")
+# Activations that give exactly 0 for half of their arguments.
+_CAN_DIE = ("relu",)
 _LEARNED_PESSIMISM = ("gpl", "vpl")
 # What e^x with x from -10 to 7.5 can be; see core/duals.py.
 _LEAST_DUAL, _GREATEST_DUAL = math.exp(-10.0), math.exp(7.5)
@@ -27,6 +29,8 @@ def check_combinations(config: RunConfig) -> None:
     _check_rules(agent)
     _check_pessimism(config)
     _check_explorer(config)
+    for index, rule in enumerate(config.resets):
+        _check_reset(config.agent, rule, f"resets.{index}")
     for hp in config.variant_hps():
         _require(
             agent.critic.value != "categorical" or hp.v_min < hp.v_max,
@@ -148,4 +152,47 @@ def _check_step(
         bool(between) and all(agent.delay(each) == agent.delay(step) for each in between),
         f"agent.update_order must have '{step}' after '{source}' with no step of another delay "
         f"between them, got {shown}",
+    )
+
+
+def _check_reset(agent: AgentConfig, rule: ResetRule, path: str) -> None:
+    recycles = rule.how == "recycle"
+    cause = f"{path}.how=recycle" if recycles else f"{path}.layers={','.join(rule.layers)}"
+    if not recycles and not rule.layers:
+        return
+    _require(
+        rule.what != "last_layers",
+        f"{cause} is about hidden layers: {path}.what must be all, actor or critic, "
+        f"got 'last_layers'",
+    )
+    for part in rule.networks:
+        if part == "explorer" and agent.explorer.kind == "none":
+            continue
+        network = getattr(agent, part).network
+        where = f"agent.{part}.network"
+        unknown = [name for name in rule.layers if name not in network.layer_names]
+        _require(
+            not unknown,
+            f"{path}.layers must be names of layers that {where}.hidden has "
+            f"({', '.join(network.layer_names) or 'none'}), got '{''.join(unknown[:1])}'",
+        )
+        if recycles:
+            _check_recycled(network, rule, path, where)
+
+
+def _check_recycled(network: NetworkConfig, rule: ResetRule, path: str, where: str) -> None:
+    refused = {
+        "trunk": ("simba_v2", "keeps activations on a sphere, where no unit can leave alone"),
+        "kernel": ("weight_norm", "lengthens the other weights where some become 0"),
+        "activation": ("crelu", "has no unit that is silent"),
+    }
+    for name, (value, reason) in refused.items():
+        _require(
+            getattr(network, name) != value,
+            f"{path}.how=recycle does not go with {where}.{name}={value}, which {reason}",
+        )
+    _require(
+        rule.threshold > 0 or network.activation in _CAN_DIE,
+        f"{path}.threshold must be above 0 for {where}.activation={network.activation}, whose "
+        f"units are never exactly 0",
     )

@@ -19,7 +19,7 @@ import numpy as np
 from rr_scale.agents.state import Agent, TrainState, all_finite
 from rr_scale.config import HyperParams, ReplayConfig
 from rr_scale.engine_state import BLOCK, EngineState, copy_policy, read_leaves, read_rows, store
-from rr_scale.learn import Learning, learn
+from rr_scale.learn import Learning, learn, reset_lane
 from rr_scale.placement import Placement, placed
 from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
@@ -291,7 +291,7 @@ class Engine:
     def _reset_lanes(
         self, hp: HyperParams, state: EngineState, firing: Array, rule: int
     ) -> EngineState:
-        def one(pair: tuple[HyperParams, TrainState]) -> TrainState:
-            return self._agent.reset(pair[0], pair[1], rule, firing)
-
-        return state._replace(train=jax.lax.map(one, (hp, state.train)))
+        known = state.sampler
+        one = partial(reset_lane, self._agent, self.sampler, state.replay, known, rule, firing)
+        lanes = jnp.arange(self.placement.per_device)
+        return state._replace(train=jax.lax.map(one, (lanes, hp, state.train)))

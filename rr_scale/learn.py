@@ -1,4 +1,7 @@
-"""The updates of one lane: draw a batch, update the agent, note what it says; again."""
+"""The updates of one lane: draw a batch, update the agent, note what it says; again.
+
+And its resets, some of which look at a batch too.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import jax.numpy as jnp
 
 from rr_scale.agents.state import Agent, TrainState
 from rr_scale.config import HyperParams
+from rr_scale.replay.lane import lane_view
 from rr_scale.replay.rings import AnyRing
 from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.replay.sumtree import Tree
-from rr_scale.types import Array, Clock, Metrics
+from rr_scale.types import Array, Batch, Clock, Metrics
 
 
 class Learning(NamedTuple):
@@ -64,3 +68,30 @@ def learn(
         return Learning(train, metrics, first_bad, highest, tree)
 
     return jax.lax.fori_loop(0, count, update, before)
+
+
+def reset_lane(
+    agent: Agent,
+    sampler: Sampler,
+    replay: AnyRing,
+    known: SamplerState,
+    rule: int,
+    firing: Array,
+    given: tuple[Array, HyperParams, TrainState],
+) -> TrainState:
+    """Applies a reset rule to one lane.
+
+    Args:
+      agent, sampler: the functions.
+      replay, known: of all lanes [L, ...].
+      rule: index of the rule.
+      firing: how many resets happened before.
+      given: which lane, its hyper-parameters and its state.
+    """
+    lane, hp, train = given
+
+    def draw() -> Batch:
+        own = lane_view(known._replace(priorities=None), lane)
+        return sampler.look(hp, lane_view(replay, lane), own, train.root, firing)
+
+    return agent.reset(hp, train, rule, firing, draw)

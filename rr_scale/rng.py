@@ -31,6 +31,7 @@ class Stream(enum.IntEnum):
     BANDIT = 9  # counter: episodes completed
     ROUTE = 10  # counter: episode
     VALIDATION = 11  # counter: update
+    RECYCLE = 12  # counter: how many resets happened before
 
 
 def root_key(seed: int) -> Array:

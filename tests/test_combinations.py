@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from helpers import tiny
+from rr_scale.config import ResetRule
 from rr_scale.errors import UserError
 from rr_scale.validation import validate
 
@@ -25,7 +26,17 @@ CATEGORICAL = {
 }
 
 
-@pytest.mark.parametrize("values", [EXPLORE, GPL, CATEGORICAL, CATEGORICAL | EXPLORE])
+def reset(**values):
+    return {"resets": (ResetRule(), ResetRule(**({"how": "recycle"} | values)))}
+
+
+LAYERS = reset(how="reinitialize", layers=("hidden_0",))
+SIMBA_V2 = {"agent.critic.network.trunk": "simba_v2"}
+
+
+@pytest.mark.parametrize(
+    "values", [EXPLORE, GPL, CATEGORICAL, CATEGORICAL | EXPLORE, reset(), LAYERS]
+)
 def test_what_fits_is_accepted(values):
     validate(tiny("sac", values))
 
@@ -120,6 +131,34 @@ def test_what_fits_is_accepted(values):
             "agent.explorer.network.normalization",
         ),
         (EXPLORE | {"hp.init_optimism": 1e4}, "hp.init_optimism", "e^7.5"),
+        (SIMBA_V2 | reset(), "resets.1.how", "agent.critic.network.trunk"),
+        (
+            {"agent.actor.network.activation": "crelu"} | reset(),
+            "resets.1.how",
+            "agent.actor.network.activation",
+        ),
+        (
+            {"agent.critic.network.kernel": "weight_norm"} | reset(),
+            "resets.1.how",
+            "agent.critic.network.kernel",
+        ),
+        (
+            {"agent.critic.network.activation": "tanh"} | reset(),
+            "resets.1.threshold",
+            "agent.critic.network.activation",
+        ),
+        (reset(what="last_layers"), "resets.1.how", "resets.1.what"),
+        (
+            reset(how="shrink_perturb", what="last_layers", layers=("hidden_0",)),
+            "resets.1.layers",
+            "resets.1.what",
+        ),
+        (reset(layers=("hidden_1",)), "resets.1.layers", "agent.actor.network.hidden"),
+        (
+            EXPLORE | {"agent.explorer.network.kernel": "weight_norm"} | reset(),
+            "resets.1.how",
+            "agent.explorer.network.kernel",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line_that_names_both(values, first, second):

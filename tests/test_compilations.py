@@ -17,7 +17,7 @@ from small_runs import tiny
 
 RULES = (
     ResetRule(unit="env_steps", interval=35),
-    ResetRule(unit="env_steps", interval=60, what="last_layers"),
+    ResetRule(unit="env_steps", interval=60, how="recycle"),
 )
 # Fractional: steps without an update, with two and with three.
 SETTINGS = {"updates_per_step": 2.5, "resets": RULES, "log_interval": 40, "max_steps": 200}

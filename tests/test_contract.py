@@ -144,6 +144,7 @@ UNPUBLISHED = {
             "agent.actor.optimizer.decayed": "kernels",
             "agent.lr_schedule": "cosine",
             "hp.actor_weight_decay": 0.01,
+            "resets": (ResetRule(what="critic", how="recycle", score="relative", threshold=0.5),),
         },
     ),
 }

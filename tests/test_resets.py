@@ -32,6 +32,7 @@ RULES = {
     "shrink": ResetRule(how="shrink_perturb", keep=0.8),
     "shrink critic": ResetRule(what="critic", how="shrink_perturb", keep=0.3),
     "shrink last layers": ResetRule(what="last_layers", how="shrink_perturb", keep=0.2),
+    "recycle": ResetRule(what="critic", how="recycle"),
 }
 CONFIG = tiny(
     "sac",
@@ -63,7 +64,12 @@ def trained(lanes=2):
 @functools.cache
 def reset(rule, firing=0, lanes=2):
     """Host state after the named rule fired upon the trained state."""
-    engine, _, state = trained(lanes)
+    return reset_from(trained(lanes)[2], rule, firing, lanes)
+
+
+def reset_from(state, rule, firing=0, lanes=2):
+    """The same upon any state on the host."""
+    engine = trained(lanes)[0]
     roots = engine.init(SEEDS[:lanes]).train.root
     state = copied(state._replace(train=state.train._replace(root=None)))
     state = state._replace(train=state.train._replace(root=roots))
@@ -167,6 +173,23 @@ def test_shrinking_the_last_layers_leaves_the_others_bit_for_bit():
                 np.testing.assert_allclose(
                     leaf, 0.2 * was[path] + 0.8 * fresh[path], rtol=1e-5, atol=1e-7
                 )
+
+
+def test_lanes_and_critics_are_judged_by_their_own_units():
+    state = trained()[2]
+    dead = np.zeros((2, 2, 16), bool)
+    dead[0, 0, 3] = dead[0, 1, 8] = dead[1, 1, 5] = True
+    params = copied(state.train.critic.params)
+    params["trunk"]["Dense_0"]["bias"] = np.where(dead, -1e6, 1e3).astype(np.float32)
+    critic = state.train.critic._replace(params=params)
+    state = state._replace(train=state.train._replace(critic=critic))
+    after, full = (reset_from(state, rule).train for rule in ("recycle", "all"))
+    old, new, fresh = (tree.critic.params for tree in (state.train, after, full))
+    assert_identical(after._replace(critic=state.train.critic), state.train)
+    was, kernel, drawn = (tree["trunk"]["Dense_0"]["kernel"] for tree in (old, new, fresh))
+    np.testing.assert_array_equal(kernel, np.where(dead[:, :, None], drawn, was))
+    value = np.where(dead[..., None], 0.0, old["value"]["kernel"])
+    np.testing.assert_array_equal(new["value"]["kernel"], value)
 
 
 @pytest.mark.parametrize("rule", ["all", "same weights", "last layers"])

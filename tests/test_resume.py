@@ -34,6 +34,7 @@ from small_runs import (
 )
 from stand_ins import Walk
 
+RECYCLE = ResetRule(unit="env_steps", at=(75, 125), how="recycle", score="relative", threshold=0.5)
 # Checkpoints at 50, 100, 150 and the end; the ring wraps after 70 rows.
 SETTINGS: dict[str, Any] = {
     "env_name": Walk.name,
@@ -43,7 +44,8 @@ SETTINGS: dict[str, Any] = {
     "resets": (ResetRule(interval=100), ResetRule(unit="env_steps", interval=60, what="actor")),
 }
 ALGORITHMS: dict[str, dict[str, Any]] = {
-    "sac": {"updates_per_step": 1.5},
+    # Of most layers some units are recycled, and some are not.
+    "sac": {"updates_per_step": 1.5, "resets": (*SETTINGS["resets"], RECYCLE)},
     "td3": {},
     "ddpg": {"agent.exploration": "ou"},
 }

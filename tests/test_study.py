@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 
 import jax
 import numpy as np
@@ -57,7 +58,8 @@ def test_updates_and_resets_keep_the_structure_of_the_state(name):
     state = jax.eval_shape(agent.init, root_key(0), hp)
     batches = {"train": make_batch()}
     calls = [lambda state: agent.update(hp, state, batches, clock(9))[0]]
-    calls += [lambda state: agent.reset(hp, state, 0, np.int32(0))] * len(config.resets)
+    draw = functools.partial(make_batch, 1)
+    calls += [lambda state: agent.reset(hp, state, 0, np.int32(0), draw)] * len(config.resets)
     for call in calls:
         after = jax.eval_shape(call, state)
         assert jax.tree.structure(after) == jax.tree.structure(state)
@@ -72,6 +74,18 @@ def program(critic, network):
     return engine_of(tiny(f"reg_{critic}_{network}_none", TINY | {"resets": rules}))
 
 
+def with_a_dead_unit(state):
+    """Something to recycle: the first hidden unit of both critics, whatever they see."""
+
+    def silenced(path, leaf):
+        first = re.search(r"Dense_0'\]\['bias'\]", jax.tree_util.keystr(path))
+        return leaf.at[..., 0].set(-1e6) if first else leaf
+
+    critic = state.train.critic
+    params = jax.tree_util.tree_map_with_path(silenced, critic.params)
+    return state._replace(train=state.train._replace(critic=critic._replace(params=params)))
+
+
 @pytest.mark.slow
 @CELLS
 def test_every_cell_trains_through_its_resets(critic, network):
@@ -80,6 +94,7 @@ def test_every_cell_trains_through_its_resets(critic, network):
     for rule in (None, *fired):
         state = train(engine, engine.init([3]), select(rows, slice(10)), 0)
         state = train(engine, state, select(rows, slice(10, 11)), 2)
+        state = with_a_dead_unit(state)
         before = host(state)
         if rule is not None:
             state = engine.reset(state, rule, 0)

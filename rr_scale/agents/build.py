@@ -56,7 +56,7 @@ def make_agent(
         act=make_act(parts, horizon),
         observe=observe,
         update=make_update(parts),
-        reset=make_reset(config.resets, init_with),
+        reset=make_reset(parts, config.resets, init_with),
     )
 
 

@@ -76,5 +76,6 @@ class Agent(NamedTuple):
     ]
     """(hp, state, batches, clock) -> (state, feedback); one gradient step. `batches` has 'train'
     and, if the agent asks for it, 'validation'"""
-    reset: Callable[[HyperParams, TrainState, int, Array], TrainState]
-    """(hp, state, index of the rule, how many firings came before) -> state"""
+    reset: Callable[..., TrainState]
+    """(hp, state, index of the rule, how many firings came before, draw) -> state; draw: () ->
+    `Batch` is called by rules that look at data, and may be left out for others"""

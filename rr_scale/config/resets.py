@@ -6,6 +6,13 @@ import dataclasses
 
 from rr_scale.setting import setting
 
+_NETWORKS = {
+    "all": ("actor", "critic", "explorer"),
+    "last_layers": ("actor", "critic"),
+    "actor": ("actor",),
+    "critic": ("critic",),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ResetRule:
@@ -28,12 +35,26 @@ class ResetRule:
         "all networks (reinitialized: the temperature too), or only a part",
         choices=("all", "actor", "critic", "last_layers"),
     )
+    layers: tuple[str, ...] = setting(
+        (), "only these hidden layers of the networks (hidden_0, hidden_1, ... from the input on)"
+    )
     how: str = setting(
         "reinitialize",
-        "new weights, or keep*old + (1-keep)*new",
-        choices=("reinitialize", "shrink_perturb"),
+        "new weights, keep*old + (1-keep)*new, or new weights for dormant units only",
+        choices=("reinitialize", "shrink_perturb", "recycle"),
     )
     keep: float = setting(0.5, "share of the old weights in shrink_perturb", low=0, high=1)
+    threshold: float = setting(0.0, "recycle: units whose score is at most this", low=0)
+    score: str = setting(
+        "activation",
+        "recycle: mean |activation| on a batch, or that divided by the mean over the layer",
+        choices=("activation", "relative"),
+    )
     same_weights: bool = setting(
         False, "return to the initial weights every time (replicates older code)"
     )
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """What it touches of the networks that there are."""
+        return _NETWORKS[self.what]

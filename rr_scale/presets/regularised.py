@@ -21,8 +21,8 @@ def _rule(name: str) -> dict[str, Any]:
     return {"agent.critic.target_ensemble": name, "agent.actor.objective_ensemble": name}
 
 
-def _every_80k(**values: Any) -> dict[str, Any]:
-    return {"resets": (ResetRule(unit="env_steps", interval=80_000, **values),)}
+def _every(env_steps: int, **values: Any) -> dict[str, Any]:
+    return {"resets": (ResetRule(unit="env_steps", interval=env_steps, **values),)}
 
 
 CRITIC: dict[str, dict[str, Any]] = {
@@ -45,8 +45,9 @@ NETWORK: dict[str, dict[str, Any]] = {
 }
 PLASTICITY: dict[str, dict[str, Any]] = {
     "none": {},
-    "resets": _every_80k(),
-    "shrink": _every_80k(how="shrink_perturb"),
+    "resets": _every(80_000),
+    "shrink": _every(80_000, how="shrink_perturb"),
+    "redo": _every(100_000, how="recycle"),
 }
 
 

@@ -163,19 +163,15 @@ class Sampler:
           root: the lane's key.
           clock: of the update.
         """
-        config = self._config
         key = stream_key(root, Stream.REPLAY, clock.update)
         if state.episodes is None and tree is None:
-            return Drawn({"train": sample(ring, key, hp.discount, config)}, None)
-        size, capacity = config.batch_size, ring.rows.reward.shape[0]
+            return Drawn({"train": sample(ring, key, hp.discount, self._config)}, None)
+        size, capacity = self._config.batch_size, ring.rows.reward.shape[0]
         goal_key = jax.random.fold_in(key, 1)
         if tree is not None:
             row = sumtree.draw(tree, capacity, key, size)
-        elif state.lists is not None:
-            row, _ = routing.draw(state.lists.train, self._unfinished(state, root, 0), key, size)
         else:
-            first, last = self._drawable(state.episodes, ring)
-            row = (ring.cursor + jax.random.randint(key, (size,), first, last)) % capacity
+            row = self._alike(ring, state, root, key)
         batch = self._form(hp, ring, state, row, goal_key)
         if tree is not None and self._rule is not None:
             passed = jnp.clip(clock.env_step / self._horizon, 0.0, 1.0)
@@ -185,6 +181,28 @@ class Sampler:
         if state.lists is not None:
             batches["validation"] = self._validation(hp, ring, state, root, clock)
         return Drawn(batches, row)
+
+    def look(
+        self, hp: HyperParams, ring: AnyRing, state: SamplerState, root: Array, firing: Array
+    ) -> Batch:
+        """A batch to judge units by: training rows, whatever their priority.
+
+        `firing` counts the resets before; the rest is as for `draw`.
+        """
+        key = stream_key(root, Stream.RECYCLE, firing)
+        if state.episodes is None:
+            return sample(ring, key, hp.discount, self._config)
+        key, goal_key = jax.random.split(key)
+        return self._form(hp, ring, state, self._alike(ring, state, root, key), goal_key)
+
+    def _alike(self, ring: AnyRing, state: SamplerState, root: Array, key: Array) -> Array:
+        """Training rows [B], each as likely as the others."""
+        size, capacity = self._config.batch_size, ring.rows.reward.shape[0]
+        if state.lists is not None:
+            row, _ = routing.draw(state.lists.train, self._unfinished(state, root, 0), key, size)
+            return row
+        first, last = self._drawable(state.episodes, ring)
+        return (ring.cursor + jax.random.randint(key, (size,), first, last)) % capacity
 
     def _validation(
         self, hp: HyperParams, ring: AnyRing, state: SamplerState, root: Array, clock: Clock
