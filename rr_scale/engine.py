@@ -2,9 +2,10 @@
 
 An environment step is two dispatches: `act`, and `step` = observe + insert +
 a scan of {sample, update} per lane. Nothing is read back from the device
-between log intervals but the actions. Only this file and `placement.py`, which
-decides where lanes run, know of more than one lane: what the device holds has
-a leading axis of `placement.padded` lanes, what the caller sees has S.
+between log intervals but the actions. Only the files `engine*.py` and
+`placement.py`, which decides where lanes run, know of more than one lane: what
+the device holds has a leading axis of `placement.padded` lanes, what the caller
+sees has S.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from rr_scale.agents.state import Agent, TrainState, all_finite
 from rr_scale.config import HyperParams, ReplayConfig
 from rr_scale.engine_state import BLOCK, EngineState, copy_policy, read_leaves, read_rows, store
+from rr_scale.engine_watch import Watch
 from rr_scale.learn import Learning, learn, reset_lane
 from rr_scale.placement import Placement, placed
 from rr_scale.replay import rings
@@ -62,6 +64,7 @@ class Engine:
         self._sizes = (capacity, observation_size, action_size)
         self.placement = place = placement or placed(len(hps))
         self.hp = self.stack(hps)
+        self.watch = Watch(agent, self.sampler, place)
         self._init = place.program(self._init_lanes, "LL")
         self._act = place.program(self._act_lanes, "LLLLLS", static=True)
         self._step = place.program(self._step_lanes, "LLLS", static=True, donate=1)

@@ -23,8 +23,8 @@ from rr_scale.presets import PRESETS, preset
 _SAME_NAME = (
     "env_name exp_name seed num_seeds updates_per_step max_steps start_training action_repeat "
     "eval_interval eval_episodes eval_envs background_eval env_workers overlap devices "
-    "lanes_per_group matmul_precision log_interval checkpoint_freq save_dir resume fallback "
-    "require_exact nan_policy track tqdm"
+    "lanes_per_group matmul_precision log_interval diagnose_interval checkpoint_freq save_dir "
+    "resume fallback require_exact nan_policy track tqdm"
 )
 _PATHS = {
     **{name: name for name in _SAME_NAME.split()},

@@ -32,6 +32,7 @@ class Stream(enum.IntEnum):
     ROUTE = 10  # counter: episode
     VALIDATION = 11  # counter: update
     RECYCLE = 12  # counter: how many resets happened before
+    DIAGNOSE = 13  # counter: env_step
 
 
 def root_key(seed: int) -> Array:

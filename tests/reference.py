@@ -64,7 +64,8 @@ class _Q:
         self._params, self._split = params, observation.shape[1]
         inputs = np.concatenate([observation, action], axis=1)
         self._outputs = _trunk(params["trunk"], inputs)
-        self.value = _dense(params["value"], self._outputs[-1])[:, 0]
+        self.features = self._outputs[-1]
+        self.value = _dense(params["value"], self.features)[:, 0]
 
     def gradient(self, slope: np.ndarray) -> tuple[dict, np.ndarray]:
         """(of the parameters, of the action) for dL/dQ = slope [B]."""
@@ -81,7 +82,8 @@ class _Pi:
     def __init__(self, config: Any, params: dict, observation: np.ndarray, noise: np.ndarray):
         self._params, self._noise = params, noise
         self._outputs = _trunk(params["trunk"], observation)
-        u = _dense(params["mean"], self._outputs[-1])
+        self.features = self._outputs[-1]
+        u = self.mean = _dense(params["mean"], self.features)
         self._stochastic = "log_sigma" in params
         self.log_prob = np.zeros(len(u))
         if self._stochastic:
@@ -93,7 +95,7 @@ class _Pi:
             else:
                 log_sigma = np.clip(raw, low, high)
                 self._raw_slope = ((raw > low) & (raw < high)).astype(float)
-            self._sigma = np.exp(log_sigma)
+            self.log_sigma, self._sigma = log_sigma, np.exp(log_sigma)
             u = u + self._sigma * noise
             extra = 1e-6 if config.log_prob == "epsilon" else 0.0
             jacobian = 1.0 / np.cosh(u) ** 2
@@ -171,6 +173,14 @@ class Reference:
             if index % delay == 0:
                 getattr(self, f"_{step}_step")(batch, noise, seen)
         return seen
+
+    def policy(self, observation: np.ndarray, noise: np.ndarray) -> _Pi:
+        """The actor at [B, O], with noise [B, A]."""
+        return _Pi(self.config.actor, self.actor, observation, noise)
+
+    def members(self, observation: np.ndarray, action: np.ndarray) -> list[_Q]:
+        """Each critic at (s, a)."""
+        return self._members(self.critic, observation, action)
 
     def _alpha(self) -> float:
         return 0.0 if self.config.temperature == "none" else math.exp(self.log_alpha)

@@ -54,7 +54,8 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "placement": BASE,
     "learn": ENGINE,
     "engine_state": ENGINE,
-    "engine": ENGINE | {"placement", "learn", "engine_state"},
+    "engine_watch": ENGINE | {"placement", "engine_state"},
+    "engine": ENGINE | {"placement", "learn", "engine_state", "engine_watch"},
     "train": ENGINE
     | SETTINGS
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
@@ -81,6 +82,7 @@ ACCELERATED = {
     "placement",
     "learn",
     "engine_state",
+    "engine_watch",
     "engine",
     "train",
     "session",

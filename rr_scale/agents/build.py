@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from rr_scale.agents.act import make_act, make_initial_memory
+from rr_scale.agents.appraise import make_appraise
+from rr_scale.agents.diagnose import make_diagnose
 from rr_scale.agents.ingredients import Ingredients, build_ingredients
 from rr_scale.agents.observe import init_observed, observe_all
 from rr_scale.agents.optimism import initial_duals
@@ -32,7 +34,7 @@ def make_agent(
         what `config` says.
 
     Returns:
-      The six functions; all are pure and can be jitted and vmapped.
+      The functions; all are pure and can be jitted and vmapped.
     """
     horizon = schedule_horizon or config.schedule_horizon
     parts = build_ingredients(config, observation_size, action_size, horizon)
@@ -57,6 +59,8 @@ def make_agent(
         observe=observe,
         update=make_update(parts),
         reset=make_reset(parts, config.resets, init_with),
+        diagnose=make_diagnose(parts),
+        appraise=make_appraise(parts),
     )
 
 

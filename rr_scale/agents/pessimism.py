@@ -7,9 +7,8 @@ import jax.numpy as jnp
 
 from rr_scale.agents.ingredients import Ingredients
 from rr_scale.agents.state import TrainState
-from rr_scale.agents.steps import Given, Scalars, descend, td_target
+from rr_scale.agents.steps import Given, Scalars, bellman_pair, descend
 from rr_scale.core.duals import pessimism_loss
-from rr_scale.core.values import mean_return
 from rr_scale.types import Array
 
 
@@ -29,20 +28,10 @@ def _validation_error(
     pessimistic actor-critic", 2024, of which only the abstract and the
     introduction were available.
     """
-    hp, critic, batch = given.hp, state.critic, given.validation
+    batch = given.validation
     assert batch is not None
-    slow = critic if critic.target is None else critic._replace(params=critic.target)
-    stats = critic.stats if critic.target is None else critic.target_stats
-    action, log_prob = parts.next_action(hp, state, batch.next_observation, given.keys.validation)
-    next_output, _ = parts.critic.apply(
-        slow.params, stats, batch.next_observation, action, None, False
-    )
-    target = td_target(parts, given, state, batch, next_output, log_prob)
-    output, _ = parts.critic.apply(
-        critic.params, critic.stats, batch.observation, batch.action, None, False
-    )
-    error = jnp.mean(parts.value.means(hp, output), axis=0) - mean_return(target)
-    return jnp.mean(batch.weight * error)
+    said, target = bellman_pair(parts, given, state, batch, given.keys.validation)
+    return jnp.mean(batch.weight * (jnp.mean(said, axis=0) - target))
 
 
 ERRORS = {"gpl": _training_error, "vpl": _validation_error}

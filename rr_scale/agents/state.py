@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rr_scale.config import HyperParams
-from rr_scale.types import Array, Batch, Clock, Feedback, Params, Stats, Transition
+from rr_scale.types import Array, Batch, Clock, Feedback, Metrics, Params, Stats, Transition
 
 # Hyper-parameters are traced: a pytree whose leaves are its fields.
 jax.tree_util.register_dataclass(
@@ -46,6 +46,17 @@ def policy_of(train: TrainState) -> TrainState:
     return TrainState(None, actor, None, {}, normalizers)
 
 
+def critics_of(train: TrainState) -> TrainState:
+    """What `Agent.appraise` needs, and nothing else."""
+
+    def used(learner: Learner) -> Learner:
+        return learner._replace(target=None, opt_state=None, target_stats={})
+
+    duals = {name: used(dual) for name, dual in train.duals.items()}
+    actor, critic = used(train.actor), used(train.critic)
+    return TrainState(train.root, actor, critic, duals, train.normalizers)
+
+
 def all_finite(train: TrainState) -> Array:
     """Whether all parameters are finite, [] bool."""
     learners = [train.actor, train.critic, *train.duals.values()]
@@ -57,9 +68,10 @@ def all_finite(train: TrainState) -> Array:
 class Agent(NamedTuple):
     """An off-policy algorithm for one lane, as pure functions over one pytree.
 
-    What `optax.GradientTransformation` is to optimisers: whoever has these six
+    What `optax.GradientTransformation` is to optimisers: whoever has these
     functions can write any training loop around them. `engine.py` maps them
-    over lanes; nothing here knows that there is more than one.
+    over lanes; nothing here knows that there is more than one. The last two
+    only look, and no loop needs them.
     """
 
     init: Callable[[Array, HyperParams], TrainState]
@@ -79,3 +91,9 @@ class Agent(NamedTuple):
     reset: Callable[..., TrainState]
     """(hp, state, index of the rule, how many firings came before, draw) -> state; draw: () ->
     `Batch` is called by rules that look at data, and may be left out for others"""
+    diagnose: Callable[[HyperParams, TrainState, TrainState, dict[str, Batch], Clock], Metrics]
+    """(hp, state, policy before the updates, batches, clock) -> dear numbers; one without a term
+    is not to be had. `batches` as for an update"""
+    appraise: Callable[[HyperParams, TrainState, Array, Array], tuple[Array, Array]]
+    """(hp, state, observation [E, O], action [E, A]) -> (mean over the critics of Q [E], alpha x
+    entropy of the policy [E]), in units of the task's rewards"""

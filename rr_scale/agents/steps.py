@@ -93,10 +93,34 @@ def td_target(
     return parts.value.kind(hp).project(Returns(points, value.mass))
 
 
-def critic_step(
-    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
-) -> tuple[TrainState, Scalars]:
-    """All critics regress on one target, from the target critics if there are any."""
+def bellman_pair(
+    parts: Ingredients, given: Given, state: TrainState, batch: Batch, key: Array
+) -> tuple[Array, Array]:
+    """What the critics say [N, B] and what they should say [B], networks as in acting.
+
+    Args:
+      parts, given, state: of the agent.
+      batch: prepared.
+      key: of the next action.
+    """
+    hp, critic = given.hp, state.critic
+    slow = critic if critic.target is None else critic._replace(params=critic.target)
+    stats = critic.stats if critic.target is None else critic.target_stats
+    action, log_prob = parts.next_action(hp, state, batch.next_observation, key)
+    next_output, _ = parts.critic.apply(
+        slow.params, stats, batch.next_observation, action, None, False
+    )
+    target = td_target(parts, given, state, batch, next_output, log_prob)
+    output, _ = parts.critic.apply(
+        critic.params, critic.stats, batch.observation, batch.action, None, False
+    )
+    return parts.value.means(hp, output), mean_return(target)
+
+
+def critic_gradient(
+    parts: Ingredients, given: Given, state: TrainState
+) -> tuple[tuple[Array, tuple[Array, Returns, Stats]], Params]:
+    """((loss, (outputs at (s, a) [N, B, K], target, statistics)), gradient) of the critics."""
     hp, batch, keys = given.hp, given.batch, given.keys
     next_action, next_log_prob = parts.next_action(
         hp, state, batch.next_observation, keys.next_action
@@ -123,9 +147,15 @@ def critic_step(
         loss = critic_loss(losses, batch.weight, parts.config.critic.loss_scale)
         return loss, (output, target, stats)
 
-    (loss, (output, target, stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-        state.critic.params
-    )
+    return jax.value_and_grad(loss_fn, has_aux=True)(state.critic.params)
+
+
+def critic_step(
+    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
+) -> tuple[TrainState, Scalars]:
+    """All critics regress on one target, from the target critics if there are any."""
+    hp = given.hp
+    (loss, (output, target, stats)), gradient = critic_gradient(parts, given, state)
     critic = descend(parts.critic_optimizer, given, state.critic, gradient)
     q, y = parts.value.means(hp, output), mean_return(target)
     td_error = jnp.mean(jnp.abs(q - y), axis=0)
@@ -151,17 +181,11 @@ def repeat(tree: Any, count: int) -> Any:
     return jax.tree.map(lambda x: jnp.concatenate([x] * count), tree)
 
 
-def actor_step(
-    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
-) -> tuple[TrainState, Scalars]:
-    """The actor ascends the critics' value of its own reparameterised action.
-
-    With several samples per state, the mean over them. The critics are used as
-    in acting, with running statistics; dropout, which belongs to what their
-    ensemble means (Hiraoka et al. 2022), stays on.
-    """
+def actor_gradient(
+    parts: Ingredients, given: Given, state: TrainState, alpha: Array | float
+) -> tuple[tuple[Array, tuple[Array, Stats]], Params]:
+    """((loss, (entropy, statistics)), gradient) of the actor; see `actor_step`."""
     hp, batch, keys = given.hp, given.batch, given.keys
-    alpha = parts.alpha(hp, state)
 
     def loss_fn(params: Params) -> tuple[Array, tuple[Array, Stats]]:
         output, stats = parts.policy.apply(
@@ -176,9 +200,20 @@ def actor_step(
         loss = actor_loss(parts.value.objective(hp, state, q), log_prob, alpha)
         return loss, (-jnp.mean(log_prob), stats)
 
-    (loss, (entropy, stats)), gradient = jax.value_and_grad(loss_fn, has_aux=True)(
-        state.actor.params
-    )
+    return jax.value_and_grad(loss_fn, has_aux=True)(state.actor.params)
+
+
+def actor_step(
+    parts: Ingredients, given: Given, state: TrainState, measured: Scalars
+) -> tuple[TrainState, Scalars]:
+    """The actor ascends the critics' value of its own reparameterised action.
+
+    With several samples per state, the mean over them. The critics are used as
+    in acting, with running statistics; dropout, which belongs to what their
+    ensemble means (Hiraoka et al. 2022), stays on.
+    """
+    alpha = parts.alpha(given.hp, state)
+    (loss, (entropy, stats)), gradient = actor_gradient(parts, given, state, alpha)
     actor = descend(parts.actor_optimizer, given, state.actor, gradient)
     scalars = {"train/actor_loss": loss}
     if parts.policy.stochastic:

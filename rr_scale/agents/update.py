@@ -38,6 +38,16 @@ STEPS: dict[str, Callable[..., tuple[TrainState, Scalars]]] = {
 """Name in `agent.update_order` -> step."""
 
 
+def prepare(parts: Ingredients, hp: HyperParams, state: TrainState, batch: Batch) -> Batch:
+    """A batch as the networks see it: observations normalised, rewards scaled."""
+    chex.assert_rank([batch.reward, batch.discount, batch.weight], 1)
+    return batch._replace(
+        observation=parts.normalize(state, batch.observation),
+        reward=parts.scale_reward(hp, state, batch.reward),
+        next_observation=parts.normalize(state, batch.next_observation),
+    )
+
+
 def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]]:
     """Builds `Agent.update`.
 
@@ -59,21 +69,13 @@ def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]
             measured.update(new)
         return state, measured
 
-    def prepare(hp: HyperParams, state: TrainState, batch: Batch) -> Batch:
-        chex.assert_rank([batch.reward, batch.discount, batch.weight], 1)
-        return batch._replace(
-            observation=parts.normalize(state, batch.observation),
-            reward=parts.scale_reward(hp, state, batch.reward),
-            next_observation=parts.normalize(state, batch.next_observation),
-        )
-
     def update(
         hp: HyperParams, state: TrainState, batches: dict[str, Batch], clock: Clock
     ) -> tuple[TrainState, Feedback]:
         keys = draw_keys(parts, state.root, clock.update)
-        given = Given(hp, prepare(hp, state, batches["train"]), clock, keys)
+        given = Given(hp, prepare(parts, hp, state, batches["train"]), clock, keys)
         if parts.config.pessimism == "vpl":
-            given = given._replace(validation=prepare(hp, state, batches["validation"]))
+            given = given._replace(validation=prepare(parts, hp, state, batches["validation"]))
         means: dict[str, Mean] = {}
         for delay, steps in groups:
 

@@ -41,7 +41,8 @@ def diagnostics(curves: Curves, options: Options, title: str = "") -> Drawn:
         for step in curves.reset_steps(curves.experiments[0], curves.tasks[0]):
             if options.axis == "env_steps" and len(curves.experiments) == 1:
                 panel.axvline(step, color=plot_style.RESET, linewidth=0.6, linestyle=":")
-        panel.set_title(metric)
+        # The rest of the name is as wide as a panel.
+        panel.set_title(metric.removeprefix("diagnostics/"))
         plot_style.position_axis(panel, options.axis, label=False)
     plot_style.label_lowest(axes, options.axis)
     figure.suptitle(title or curves.tasks[0], fontsize=9)

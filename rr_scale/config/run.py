@@ -66,6 +66,13 @@ class RunConfig:
         choices=("", "bfloat16", "tensorfloat32", "float32"),
     )
     log_interval: int = setting(1_000, "env steps between rows of metrics.csv", low=1)
+    diagnose_interval: int = setting(
+        0,
+        "env steps between diagnostics of the networks in metrics.csv; with them, evaluations "
+        "compare Q with returns (0: neither)",
+        low=0,
+        free=True,
+    )
     checkpoint_freq: int = setting(
         25_000, "env steps between checkpoints (0: only at the end)", low=0, free=True
     )

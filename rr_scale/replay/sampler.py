@@ -152,6 +152,7 @@ class Sampler:
         tree: Tree | None,
         root: Array,
         clock: Clock,
+        source: Array | None = None,
     ) -> Drawn:
         """The batches of one update.
 
@@ -159,11 +160,13 @@ class Sampler:
           hp: of the lane.
           ring: of the lane.
           state: without its priorities.
-          tree: of the lane, where there are priorities.
+          tree: of the lane, where priorities are to count.
           root: the lane's key.
           clock: of the update.
+          source: key in place of `root` for what is drawn.
         """
-        key = stream_key(root, Stream.REPLAY, clock.update)
+        source = root if source is None else source
+        key = stream_key(source, Stream.REPLAY, clock.update)
         if state.episodes is None and tree is None:
             return Drawn({"train": sample(ring, key, hp.discount, self._config)}, None)
         size, capacity = self._config.batch_size, ring.rows.reward.shape[0]
@@ -179,16 +182,14 @@ class Sampler:
             batch = batch._replace(weight=self._rule.weight(hp, leaf, passed))
         batches = {"train": batch}
         if state.lists is not None:
-            batches["validation"] = self._validation(hp, ring, state, root, clock)
+            key = stream_key(source, Stream.VALIDATION, clock.update)
+            batches["validation"] = self._validation(hp, ring, state, root, key)
         return Drawn(batches, row)
 
     def look(
         self, hp: HyperParams, ring: AnyRing, state: SamplerState, root: Array, firing: Array
     ) -> Batch:
-        """A batch to judge units by: training rows, whatever their priority.
-
-        `firing` counts the resets before; the rest is as for `draw`.
-        """
+        """Training rows to judge units by, all alike; `firing` counts the resets before."""
         key = stream_key(root, Stream.RECYCLE, firing)
         if state.episodes is None:
             return sample(ring, key, hp.discount, self._config)
@@ -199,17 +200,16 @@ class Sampler:
         """Training rows [B], each as likely as the others."""
         size, capacity = self._config.batch_size, ring.rows.reward.shape[0]
         if state.lists is not None:
-            row, _ = routing.draw(state.lists.train, self._unfinished(state, root, 0), key, size)
-            return row
+            return routing.draw(state.lists.train, self._unfinished(state, root, 0), key, size)[0]
         first, last = self._drawable(state.episodes, ring)
         return (ring.cursor + jax.random.randint(key, (size,), first, last)) % capacity
 
     def _validation(
-        self, hp: HyperParams, ring: AnyRing, state: SamplerState, root: Array, clock: Clock
+        self, hp: HyperParams, ring: AnyRing, state: SamplerState, root: Array, key: Array
     ) -> Batch:
         """Rows of validation episodes, all alike; of weight 0 while they are not a batch."""
         assert state.lists is not None
-        key, goal_key = jax.random.split(stream_key(root, Stream.VALIDATION, clock.update))
+        key, goal_key = jax.random.split(key)
         unfinished = self._unfinished(state, root, 1)
         size = self._config.batch_size
         row, among = routing.draw(state.lists.validation, unfinished, key, size)

@@ -16,6 +16,7 @@ import numpy as np
 from rr_scale.envs.simulators import MakeEnv, Simulators
 from rr_scale.envs.workers import open_simulators
 from rr_scale.seeds import Role, episode_seed
+from rr_scale.train.bias import Bias
 
 Act = Callable[[np.ndarray], np.ndarray]
 """Observations [S, E, O] -> deterministic actions [S, E, A]."""
@@ -58,7 +59,7 @@ class Evaluator:
         self._simulators: Simulators | None = None
 
     def run(
-        self, act: Act, env_step: int, skipped: Sequence[bool]
+        self, act: Act, env_step: int, skipped: Sequence[bool], bias: Bias | None = None
     ) -> list[dict[str, float] | None]:
         """Evaluates once.
 
@@ -66,11 +67,13 @@ class Evaluator:
           act: the policies; called with every lane's observations at once.
           env_step: when, in training; every evaluation has episodes of its own.
           skipped: lanes without an evaluation [S].
+          bias: watches the episodes, if critics are to be compared with them.
 
         Returns:
           Per lane the mean return and length over its episodes, the standard
-          deviation of the return over episodes (population), and the success
-          rate where the task reports one; None for a skipped lane.
+          deviation of the return over episodes (population), the success rate
+          where the task reports one, and what `bias` found; None for a skipped
+          lane.
         """
         played = self.play(
             act,
@@ -81,11 +84,17 @@ class Evaluator:
                 ]
                 for seed, skip in zip(self._seeds, skipped, strict=True)
             ],
+            bias,
         )
-        lanes = zip(skipped, *played, strict=True)
-        return [None if skip else _summary(*episodes) for skip, *episodes in lanes]
+        lanes = enumerate(zip(skipped, *played, strict=True))
+        return [
+            None if skip else _summary(*episodes) | (bias.row(lane) if bias else {})
+            for lane, (skip, *episodes) in lanes
+        ]
 
-    def play(self, act: Act, seeds: Sequence[Sequence[int | None]]) -> Episodes:
+    def play(
+        self, act: Act, seeds: Sequence[Sequence[int | None]], bias: Bias | None = None
+    ) -> Episodes:
         """Plays the episodes of `seeds` [S, E]; None plays none.
 
         A row of observations has its place [lane, episode] whatever is played
@@ -94,6 +103,7 @@ class Evaluator:
         Args:
           act: the policies; called with every lane's observations at once.
           seeds: of the simulator, per lane.
+          bias: is told of every step.
         """
         shape = (len(self._seeds), self._episodes)
         returns, lengths, successes = np.full((3, *shape), np.nan)
@@ -132,6 +142,9 @@ class Evaluator:
             action = np.nan_to_num(action)
             lane, episode = jobs[running].T
             steps = simulators.step(running, action[lane, episode])
+            if bias is not None:
+                places = list(zip(lane.tolist(), episode.tolist(), strict=True))
+                bias.step(observation, action, places, steps)
             observation[lane, episode] = steps["observation"]
             returns[lane, episode] += steps["reward"]
             lengths[lane, episode] += 1

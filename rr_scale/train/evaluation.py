@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
+from rr_scale.agents.state import TrainState
+from rr_scale.config import RunConfig
 from rr_scale.engine import Engine, EngineState
 from rr_scale.train.background import Background
+from rr_scale.train.bias import Bias
 from rr_scale.train.evaluate import Evaluator
 from rr_scale.train.outputs import Outputs, Row
 from rr_scale.train.policy_keeper import PolicyKeeper
@@ -28,16 +32,18 @@ class Evaluations:
       engine: plays the policies.
       evaluator: has the simulators.
       keeper: writes actors.
-      background: whether training goes on meanwhile.
+      config: whether training goes on meanwhile, and whether critics are
+        compared with the returns.
     """
 
     def __init__(
-        self, engine: Engine, evaluator: Evaluator, keeper: PolicyKeeper, background: bool
+        self, engine: Engine, evaluator: Evaluator, keeper: PolicyKeeper, config: RunConfig
     ):
         self._engine = engine
         self._evaluator = evaluator
         self._keeper = keeper
-        self._background = Background(background)
+        self._compares = config.diagnose_interval > 0
+        self._background = Background(config.background_eval)
         self._spent_s = 0.0
 
     def start(
@@ -51,12 +57,16 @@ class Evaluations:
     ) -> None:
         """Evaluates the policies of `state`, which may change as soon as this returns."""
         policy = self._engine.policy(state)
+        bias = self._bias(state) if self._compares else None
         skipped = list(dropped)
 
         def episodes() -> tuple[list[Row], float]:
             begun = time.monotonic()
             rows = self._evaluator.run(
-                lambda observation: self._engine.evaluate(policy, observation), env_step, skipped
+                lambda observation: self._engine.evaluate(policy, observation),
+                env_step,
+                skipped,
+                bias,
             )
             return rows, time.monotonic() - begun
 
@@ -68,6 +78,12 @@ class Evaluations:
             report(env_step, rows)
 
         self._background.start(episodes, write)
+
+    def _bias(self, state: EngineState) -> Bias:
+        engine, hp = self._engine, self._engine.hp
+        critics: TrainState = engine.watch.critics(state)
+        discounts = engine.placement.to_host(hp.discount).tolist()
+        return Bias(partial(engine.watch.appraise, hp, critics), discounts)
 
     def poll(self) -> None:
         """Writes what is ready."""

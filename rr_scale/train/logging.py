@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rr_scale import durable
 from rr_scale.errors import CheckpointError
-from rr_scale.train.metrics import EVALUATION, METRICS
+from rr_scale.train.metrics import EVALUATION, METRICS, OPTIONAL
 
 COLUMNS = ("exp_name", "env_name", "seed", "metric", "env_step", "frames", "updates", "value")
 RESULTS = "results.csv"
@@ -62,7 +62,7 @@ class ResultFiles:
           rows: per lane its evaluation metrics, or None for a dropped lane.
 
         Raises:
-          KeyError: `avg_success` aside, a metric of `EVALUATION` is missing,
+          KeyError: a metric of `EVALUATION` that is not `OPTIONAL` is missing,
             or there is one that is not in it.
         """
         cells: list[tuple[object, str, float]] = []
@@ -168,7 +168,7 @@ def _evaluation_order(row: Mapping[str, float]) -> list[tuple[str, float]]:
     unknown = set(row) - set(EVALUATION)
     if unknown:
         raise KeyError(f"not evaluation metrics: {sorted(unknown)}")
-    names = [name for name in EVALUATION if name != "avg_success" or name in row]
+    names = [name for name in EVALUATION if name not in OPTIONAL or name in row]
     return [(name, row[name]) for name in names]
 
 

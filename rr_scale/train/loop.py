@@ -1,6 +1,6 @@
 """The loop over environment steps, and the jobs that hang on its clock.
 
-Order within a step: act, environment, observe and insert, updates,
+Order within a step: act, environment, observe and insert, updates, diagnose,
 evaluation, reset, log, checkpoint. Each job has its own interval and none
 depends on another's. Evaluation and the writing of a checkpoint work on copies
 and run beside the steps that follow. With `overlap`, the act of the next step
@@ -24,6 +24,7 @@ from rr_scale.train.assembly import assemble
 from rr_scale.train.background import Background
 from rr_scale.train.budget import ring_capacity
 from rr_scale.train.checkpoint import CheckpointStore
+from rr_scale.train.diagnostics import Diagnostics
 from rr_scale.train.evaluation import Evaluations
 from rr_scale.train.health import Health
 from rr_scale.train.lock import RunLock
@@ -65,15 +66,11 @@ class Trainer:
         self._engine, self._pool, evaluator = assemble(config, lanes, spec, schedule_horizon)
         self._health = Health(config.nan_policy, self._seeds)
         self._policies = PolicyKeeper(len(lanes), spec.observation_size, spec.action_size)
-        self._evaluations = Evaluations(
-            self._engine, evaluator, self._policies, config.background_eval
-        )
+        self._evaluations = Evaluations(self._engine, evaluator, self._policies, config)
+        self._diagnostics = Diagnostics(self._engine, config)
         self._saver = Background()
         self._meter = Meter(len(lanes))
-        self._firings = 0
-        self.env_step = 0
-        self._updates = 0
-        self._since_reset = 0
+        self.env_step = self._updates = self._since_reset = self._firings = 0
         self._last_checkpoint: int | None = None
         self._tracker_states: dict[str, Any] = {}
         self._lengths: dict[str, dict[str, int]] = {}
@@ -95,14 +92,9 @@ class Trainer:
     def _open(self) -> None:
         self._outputs = Outputs(self._config, self._lanes, self._tracker_states)
         self._outputs.truncate(self._lengths)
-        self._progress = Progress(
-            self._config.max_steps,
-            len(self._lanes),
-            self.env_step,
-            self._updates,
-            self._config.tqdm,
-        )
-        self._meter.start(self.env_step, self._updates)
+        config, done = self._config, (self.env_step, self._updates)
+        self._progress = Progress(config.max_steps, len(self._lanes), *done, config.tqdm)
+        self._meter.start(*done)
 
     def run(self, signals: Sequence[int] = ()) -> int:
         """Trains to the end of the budget. Call `begin` or `restore` first.
@@ -125,6 +117,8 @@ class Trainer:
             last = self.env_step == config.max_steps
             # Read once: a signal from here on waits for the next step.
             stop = bool(signals)
+            if self._diagnostics.due:
+                self._diagnose()
             if last or every(self.env_step, config.eval_interval):
                 self._evaluate()
             for index, rule in enumerate(config.resets):
@@ -182,6 +176,7 @@ class Trainer:
         if self._config.overlap:
             # Before the updates of this step: the simulators then run beside them.
             self._pending = self._act()
+        self._diagnostics.announce(self._state, self.env_step)
         due = self._ratio.due(self.env_step)
         self._state = self._engine.step(self._state, transition, self._clock(self.env_step), due)
         self._updates += due
@@ -200,6 +195,11 @@ class Trainer:
     def _report(self, env_step: int, rows: list[Row]) -> None:
         returns = [None if row is None else row["avg_return"] for row in rows]
         self._progress.evaluated(env_step, self._updates, returns)
+
+    def _diagnose(self) -> None:
+        self._check_health()
+        now, dropped = self._clock(self.env_step), self._health.dropped
+        self._diagnostics.write(self._state, now, dropped, self._outputs)
 
     def _reset(self, index: int) -> None:
         self._state = self._engine.reset(self._state, index, self._firings)
