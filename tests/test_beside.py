@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from marks import in_all_tests
 from rr_scale import run
 from rr_scale.config import RunConfig
 from rr_scale.engine import Engine
@@ -158,7 +159,7 @@ def test_with_overlap_each_action_is_chosen_before_the_updates_of_the_step_befor
         assert [name for name, _ in about] == order[::-1]
 
 
-@pytest.mark.parametrize("death", [60, 100, 131])
+@pytest.mark.parametrize("death", [100, *in_all_tests(60, 131)])
 def test_an_overlapping_run_resumes_exactly(tmp_path: Path, death: int) -> None:
     undisturbed = overlapping(tmp_path / "undisturbed")
     assert run(undisturbed).exit_status == 0

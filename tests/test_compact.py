@@ -9,6 +9,7 @@ import pytest
 
 from episode_rows import episodes, lanes_of
 from helpers import ACTION_SIZE, OBSERVATION_SIZE, assert_identical, host, select
+from marks import in_all_tests
 from rr_scale.config import ReplayConfig
 from rr_scale.replay import rings
 from rr_scale.replay.sampling import sample
@@ -46,7 +47,7 @@ def fitting(rows, capacity, inserted):
     return held
 
 
-@pytest.mark.parametrize("capacity", [1, 7, 50])
+@pytest.mark.parametrize("capacity", [7, *in_all_tests(1, 50)])
 def test_samples_are_those_of_the_plain_ring(capacity):
     rows = episodes(3 * capacity + 40, range(8, 20), seed=capacity)
     plain, compact = (history(storage, capacity, rows) for storage in rings.STORAGES)
@@ -59,7 +60,7 @@ def test_samples_are_those_of_the_plain_ring(capacity):
 KINDS = [(1,), (3,), (1, 2, 40), (7,), range(1, 13), ENDLESS]
 
 
-@pytest.mark.parametrize("capacity", [1, 2, 3, 17, 40])
+@pytest.mark.parametrize("capacity", [3, *in_all_tests(1, 2, 17, 40)])
 def test_what_is_held_is_whole_however_short_the_episodes(capacity):
     steps = 4 * capacity + 20
     lanes = [episodes(steps, kind, jump=jump) for kind in KINDS for jump in (0.0, 0.3)]

@@ -13,6 +13,7 @@ import pytest
 
 from episode_rows import lanes_of
 from helpers import assert_identical, clock, engine_of, fill, select, tiny, train
+from marks import in_all_tests
 from rr_scale import run
 from rr_scale.config import ReplayConfig
 from rr_scale.envs.probes import PROBES
@@ -97,7 +98,7 @@ def probes(monkeypatch):
         monkeypatch.setitem(PROBES, probe.name, probe)
 
 
-@pytest.mark.parametrize("first", rings.STORAGES)
+@pytest.mark.parametrize("first", ["plain", *in_all_tests("compact")])
 def test_a_run_may_change_its_storage_when_it_is_resumed(first, probes, tmp_path):
     whole, crashed = (configured(tmp_path / name, first, LongWalk) for name in ("whole", "crashed"))
     assert run(whole).exit_status == 0
@@ -109,7 +110,7 @@ def test_a_run_may_change_its_storage_when_it_is_resumed(first, probes, tmp_path
     assert exact_files(tmp_path / "crashed") == exact_files(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("interval", [30, 140])
+@pytest.mark.parametrize("interval", [140, *in_all_tests(30)])
 def test_a_run_that_gave_up_rows_resumes_exactly(interval, probes, tmp_path):
     whole, crashed = (
         configured(tmp_path / name, "compact", ShortWalk, checkpoint_freq=interval)
