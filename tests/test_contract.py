@@ -152,16 +152,16 @@ UNPUBLISHED = {
 _STARTS_CONSTANT = tuple(f"['{name}']" for name in ("bias", "scale", "scaler"))
 # The cells of the study have a test of their own, which lets them share programs.
 ROWS = [*(name for name in PRESETS if name not in STUDY), *UNPUBLISHED]
-# Presets with programs of their own, half a minute each: compiled in `make test-all` only. Normal
-# tests compile their ingredients together, in `UNPUBLISHED`, and trace all of them.
+# Rows with programs of their own, half a minute each: compiled in `make test-all` only. Normal
+# tests compile most of their ingredients together, in `UNPUBLISHED`, and trace all of them.
 LARGE = (
     *("redq", "tqc", "bro_fast", "bro", "dac", "vpl", "simba_v2", "xqc", "flash_sac"),
-    *("droq", "crossq", "crossq_wn", "simba"),
+    *("droq", "crossq", "crossq_wn", "simba", "quantiles, explorer, bandit"),
 )
 
 
 def marks(name, lanes):
-    twice = lanes == 1 and name in UNPUBLISHED and name != "everything in SAC"
+    twice = lanes == 1 and name in UNPUBLISHED
     return pytest.mark.slow if name in LARGE or twice else ()
 
 
@@ -315,7 +315,7 @@ def test_tracing_keeps_the_structure_of_the_state(name):
     for call in (
         lambda state: agent.update(hp, state, batches, clock(9))[0],
         lambda state: agent.observe(hp, state, row, np.bool_(False)),
-        lambda state: agent.reset(hp, state, 0, np.int32(0)),
+        lambda state: agent.reset(hp, state, 0, np.int32(0), lambda: batches["train"]),
     ):
         after = jax.eval_shape(call, state)
         assert jax.tree.structure(after) == jax.tree.structure(state)

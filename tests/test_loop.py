@@ -86,7 +86,9 @@ def test_the_text_file_of_a_seed_loads_with_numpy(reference: RunConfig, seed: in
     np.testing.assert_array_equal(table, [(row.env_step, row.value) for row in rows])
 
 
-@pytest.mark.parametrize(("ratio", "start"), [(0.5, 20), (2.5, 20), (2.5, 31)])
+@pytest.mark.parametrize(
+    ("ratio", "start"), [pytest.param(0.5, 20, marks=pytest.mark.slow), (2.5, 20), (2.5, 31)]
+)
 def test_a_fractional_replay_ratio_is_met_exactly(ratio: float, start: int, tmp_path: Path) -> None:
     config = tuned(tmp_path, updates_per_step=ratio, start_training=start, resets=())
     run(config)

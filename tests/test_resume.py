@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 
+from marks import in_all_tests
 from rr_scale import run
 from rr_scale.config import ResetRule, RunConfig, Variant
 from rr_scale.errors import CheckpointError, UserError
@@ -65,7 +66,7 @@ def configured(folder: Path, name: str = "sac", **settings: Any) -> RunConfig:
     return tiny(name, folder, **(SETTINGS | ALGORITHMS[name] | settings))
 
 
-@pytest.fixture(scope="module", params=list(ALGORITHMS))
+@pytest.fixture(scope="module", params=["sac", "ddpg", *in_all_tests("td3")])
 def uninterrupted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> RunConfig:
