@@ -55,10 +55,10 @@ def test_training_goes_on_while_an_evaluation_runs(
     steps = Steps(monkeypatch)
     evaluate = Evaluator.run
 
-    def slow(self: Evaluator, act: Any, env_step: int, skipped: Any) -> Any:
+    def slow(self: Evaluator, act: Any, env_step: int, *rest: Any) -> Any:
         # Not past 50: the checkpoint there waits for the evaluation of step 40.
         steps.wait_for(min(env_step + 8, 160))
-        return evaluate(self, act, env_step, skipped)
+        return evaluate(self, act, env_step, *rest)
 
     monkeypatch.setattr(Evaluator, "run", slow)
     beside = tiny("sac", tmp_path / "beside")
@@ -72,9 +72,9 @@ def test_a_checkpoint_has_all_evaluations_before_it(
     steps = Steps(monkeypatch)
     evaluate = Evaluator.run
 
-    def slow(self: Evaluator, act: Any, env_step: int, skipped: Any) -> Any:
+    def slow(self: Evaluator, act: Any, env_step: int, *rest: Any) -> Any:
         steps.wait_for({40: 50, 80: 88, 120: 128}.get(env_step, 0))
-        return evaluate(self, act, env_step, skipped)
+        return evaluate(self, act, env_step, *rest)
 
     monkeypatch.setattr(Evaluator, "run", slow)
     config = tiny("sac", tmp_path)

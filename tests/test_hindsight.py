@@ -99,7 +99,10 @@ def whole(capacity, inserted):
 
 
 @pytest.mark.parametrize("sampling", ["uniform", "prioritized"])
-@pytest.mark.parametrize(("capacity", "inserted"), [(100, 40), (30, 47), (40, 69)])
+@pytest.mark.parametrize(
+    ("capacity", "inserted"),
+    [(30, 47), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in [(100, 40), (40, 69)])],
+)
 def test_only_rows_of_whole_episodes_are_drawn(capacity, inserted, sampling):
     _, rows = drawn(capacity, inserted, sampling=sampling)
     assert sorted(set(rows.tolist())) == whole(capacity, inserted)

@@ -26,6 +26,7 @@ from helpers import (
     tiny,
     traced,
 )
+from marks import in_all_tests
 from rr_scale.config import CriticConfig, HyperParams, ReplayConfig
 from rr_scale.core.values import LOSSES, Returns, value_kind
 from rr_scale.learn import Learning, learn
@@ -37,7 +38,6 @@ from rr_scale.rng import root_key
 from rr_scale.types import Mean
 
 SIZES = (OBSERVATION_SIZE, ACTION_SIZE)
-CAPACITIES = (1, 2, 5, 13, 16)
 DRAW = jax.jit(sumtree.draw, static_argnums=(1, 3))
 REPLACE = jax.jit(sumtree.replace, static_argnums=1)
 FIND = jax.jit(sumtree.find, static_argnums=1)
@@ -77,7 +77,7 @@ def stored(sampler, ring, state, row):
     return after, sampler.move(state, moves, ring.rows.reward.shape[0], 1)
 
 
-@pytest.mark.parametrize("capacity", CAPACITIES)
+@pytest.mark.parametrize("capacity", [5, *in_all_tests(1, 2, 13, 16)])
 def test_every_sum_is_that_of_its_children_whatever_was_replaced(capacity):
     rng, tree = np.random.default_rng(capacity), Tree(sumtree.empty(capacity), 0)
     leaves = np.zeros(capacity, np.float32)
@@ -130,7 +130,7 @@ def test_a_lane_among_others_in_one_array_has_its_own_tree():
     np.testing.assert_array_equal(changed[9:], tree_of([5, 4, 7]).nodes[1:])
 
 
-@pytest.mark.parametrize("exponent", [1.0, 0.6, 0.0])
+@pytest.mark.parametrize("exponent", [0.6, *in_all_tests(0.0, 1.0)])
 def test_rows_are_drawn_in_proportion_to_a_power_of_their_error(exponent):
     batch, _ = drawn(exponent)
     counts = np.bincount(batch.reward.astype(int), minlength=4)
