@@ -220,8 +220,8 @@ def test_updates_set_the_priorities_of_what_they_saw_and_new_rows_get_the_highes
         sumtree.leaf(before.tree, CAPACITY, jnp.arange(12)), [1.0] * 11 + [0.0]
     )
     now = clock(11, 7)
-    drawn = sampler.draw(hp, ring, SamplerState(), before.tree, root_key(5), now)
-    errors = agent.update(hp, before.train, drawn.batches, now)[1].td_error
+    drawn = jax.jit(sampler.draw)(hp, ring, SamplerState(), before.tree, root_key(5), now)
+    errors = jax.jit(agent.update)(hp, before.train, drawn.batches, now)[1].td_error
     wanted = np.ones(11)
     seen = np.unique(drawn.row)
     for row in seen:

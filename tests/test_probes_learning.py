@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from marks import in_all_tests
 from rr_scale import run
 from rr_scale.config import RunConfig
 from rr_scale.envs.probes import analytic_q
@@ -95,7 +96,7 @@ def test_q_is_exact(name: str, probe: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(learned.actions, 0.3, atol=0.12)
 
 
-@pytest.mark.parametrize("name", ["sac", "ddpg"])
+@pytest.mark.parametrize("name", ["sac", *in_all_tests("ddpg")])
 def test_the_policy_follows_the_observation(name: str, tmp_path: Path) -> None:
     learned = learn(name, "probe-target", tmp_path)
     wanted = np.broadcast_to(OBSERVATIONS["probe-target"], learned.actions.shape)
@@ -103,7 +104,7 @@ def test_the_policy_follows_the_observation(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("probe", ["probe-delay", "probe-truncation"])
-@pytest.mark.parametrize("name", ["sac", "td3"])
+@pytest.mark.parametrize("name", ["sac", *in_all_tests("td3")])
 def test_q_is_exact_with_returns_of_three_steps(name: str, probe: str, tmp_path: Path) -> None:
     learned = learn(name, probe, tmp_path, **{"replay.n_step": 3})
     assert np.abs(learned.errors).max() < TOLERANCE

@@ -120,7 +120,7 @@ def program_of_sac():
     return str(traced_run(tiny("sac")).jaxpr)
 
 
-SEEDS = [pytest.param(seed, marks=() if seed < 3 else pytest.mark.slow) for seed in range(100)]
+SEEDS = [pytest.param(seed, marks=() if seed < 10 else pytest.mark.slow) for seed in range(100)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
