@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from rr_scale import run
-from rr_scale.config import ReplayConfig
+from rr_scale.config import ReplayConfig, ResetRule
 from rr_scale.envs.probes import PROBES
 from rr_scale.replay import sampler
-from small_runs import dying, exact_files, last_checkpoint, share_engines, tiny
+from small_runs import dying, exact_files, last_checkpoint, metric_rows, share_engines, tiny
 from stand_ins import Walk
 
 
@@ -28,6 +28,9 @@ COMMON = {
     "replay.capacity": 70,
     "replay.n_step": 3,
     "updates_per_step": 1.5,
+    # Both read batches from the ring; the crash comes right after the second reset.
+    "resets": (ResetRule(unit="env_steps", at=(75, 125), how="recycle", threshold=0.1),),
+    "diagnose_interval": 45,
 }
 GOALS = {
     "env_name": "probe-bit-flip",
@@ -56,6 +59,7 @@ def test_a_run_with_priorities_resumes_exactly(
         run(crashed)
     assert run(dataclasses.replace(crashed, resume="must")).exit_status == 0
     assert exact_files(tmp_path / "crashed") == exact_files(tmp_path / "whole")
+    assert len(metric_rows(tmp_path / "whole", "reset/fired")) == 2
     one, other = last_checkpoint(whole), last_checkpoint(crashed)
     leaves = one.host_arrays["leaves"]
     np.testing.assert_array_equal(leaves, other.host_arrays["leaves"])
