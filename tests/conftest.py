@@ -1,4 +1,4 @@
-"""Every compiled program takes dozens of memory mappings, of which Linux grants a process 65,530."""
+"""Every compiled program takes dozens of memory mappings; Linux grants a process 65,530 of them."""
 
 from __future__ import annotations
 

@@ -205,10 +205,8 @@ def test_a_policy_that_no_update_touched_does_not_churn():
     found = agent.diagnose(hp, state, state, batches, NOW)
     churn = {name: float(mean.total) for name, mean in found.items() if "churn" in name}
     assert len(churn) == 4
-    divergences = [churn.pop(name) for name in sorted(churn) if "kl" in name]
-    assert set(churn.values()) == {0.0}
-    # Of rounding: the terms of a divergence cancel.
-    assert max(map(abs, divergences)) < 1e-7
+    # Nothing but rounding, where the two passes are compiled apart.
+    assert max(map(abs, churn.values())) < 1e-7
 
 
 def test_what_an_agent_does_not_have_it_does_not_report():
