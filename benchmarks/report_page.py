@@ -100,7 +100,7 @@ def _write_csv(
         for seed in range(_SEEDS):
             level = 1000 * (1 - np.exp(-step / 1e5))
             for metric in metrics:
-                value = level * rng.uniform(0.7, 1.0)
+                value = float(level * rng.uniform(0.7, 1.0))
                 place = f"made-up-rr{ratio},{task},{seed},{metric}"
                 lines.append(f"{place},{step},{step},{step * ratio},{value!r}")
     return path.write_text("\n".join(lines) + "\n")
