@@ -1,24 +1,16 @@
-"""Saved policies of a walker-walk run, played in dm_control with NumPy alone.
+"""Saved policies of a walker-walk run, played in dm_control with NumPy.
 
 python play_policies.py RUN
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
-os.environ["MUJOCO_GL"] = "disabled"
-
-import numpy as np  # noqa: E402
-from dm_control import suite  # noqa: E402
+import numpy as np
+from plain_sac import flat, suite
 
 EPISODES = 40
-
-
-def flat(time_step):
-    parts = [np.atleast_1d(value).ravel() for value in time_step.observation.values()]
-    return np.concatenate(parts).astype(np.float32)
 
 
 def mode(arrays, observation):
