@@ -31,9 +31,12 @@ demo: $(INSTALLED)
 # The index of results/: open results/index.html in a browser. Runs that differ in one setting only
 # have one experiment's name in their rows and get another one here.
 CURVES := results/sr_sac-finger-spin-rr8 results/sr_sac-walker-walk-rr8 \
+  sr_sac_seeds_3_to_5=results/sr_sac-walker-walk-rr8-more \
   results/resets-cartpole-swingup results/td3-cartpole-swingup results/ddpg-cartpole-swingup \
   hindsight=results/her-bit-flip/future no_hindsight=results/her-bit-flip/none \
-  prioritized=results/per-chain/prioritized uniform=results/per-chain/uniform
+  hindsight=results/her-fetch-reach/future no_hindsight=results/her-fetch-reach/none \
+  prioritized=results/per-chain/prioritized uniform=results/per-chain/uniform \
+  prioritized=results/per-cartpole-swingup/prioritized uniform=results/per-cartpole-swingup/uniform
 report: $(INSTALLED)
 	$(PY) scripts/report.py $(CURVES) --title "Results of this repository" --out results/index.html
 
