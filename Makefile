@@ -31,7 +31,7 @@ demo: $(INSTALLED)
 # The index of results/: open results/index.html in a browser. Runs that differ in one setting only
 # have one experiment's name in their rows and get another one here.
 CURVES := results/sr_sac-finger-spin-rr8 results/sr_sac-walker-walk-rr8 \
-  sr_sac_seeds_3_to_5=results/sr_sac-walker-walk-rr8-more \
+  results/sr_sac-walker-walk-rr8-more \
   results/resets-cartpole-swingup results/td3-cartpole-swingup results/ddpg-cartpole-swingup \
   hindsight=results/her-bit-flip/future no_hindsight=results/her-bit-flip/none \
   hindsight=results/her-fetch-reach/future no_hindsight=results/her-fetch-reach/none \

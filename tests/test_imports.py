@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     | SETTINGS
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
     # Without rng, which imports jax; the clock says when resets fire.
-    "analysis": {"errors", "types", "config", "setting", "clock", "durable", "columns"},
+    "analysis": {"errors", "types", "config", "fields", "setting", "clock", "durable", "columns"},
     # Launchers, and the process of a job, which starts a run as `cli` does.
     "sweep": SETTINGS
     | {"setting", "columns", "presets", "durable", "platform", "runfile", "envs", "train"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -48,6 +49,23 @@ def test_a_run_folder_has_curves_with_all_units_and_its_record(tmp_path):
     assert (run.seeds, run.replay_ratio, run.max_steps) == ((0, 1), 4.0, 30)
     assert (run.reset_steps, run.wall_s) == ((25,), 15.0)
     assert found.replay_ratio("sac") == 4.0
+
+
+def test_a_reset_rule_of_an_older_version_is_compared_with_what_it_did_not_have_yet(tmp_path):
+    old = write_run(tmp_path / "old", "sac", {0: [1, 2]}, resets=(ResetRule(interval=25),))
+    record = json.loads((old / "run.json").read_text())
+    for name in ("layers", "threshold", "score"):
+        del record["config"]["resets"][0][name]
+    (old / "run.json").write_text(json.dumps(record))
+    new = write_run(tmp_path / "new", "sac", {1: [3, 4]}, resets=(ResetRule(interval=25),))
+    assert len(read_curves([old, new]).curves) == 2
+    other = write_run(tmp_path / "other", "sac", {2: [3, 4]}, resets=(ResetRule(interval=26),))
+    with pytest.raises(UserError, match="differ in resets"):
+        read_curves([old, other])
+    record["config"]["resets"][0]["of_a_newer_version"] = 1
+    (old / "run.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match="differ in resets"):
+        read_curves([old, new])
 
 
 def test_metrics_are_chosen_and_none_means_all(tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rr_scale import fields
 from rr_scale.analysis.curves import RETURN, Curve, Curves, Problem, Run
 from rr_scale.analysis.long_csv import Table, read_long
 from rr_scale.clock import ReplayRatio, firing_steps
@@ -133,6 +134,8 @@ def _run(
     resets: list[Curve],
 ) -> Run:
     config = _flat(record.get("config", {}))
+    if "resets" in config:
+        config["resets"] = _completed(config["resets"])
     sessions = tuple(record.get("sessions", ()))
     free = frozenset(name for session in sessions for name in session.get("free", {}))
     variant = next(
@@ -155,6 +158,15 @@ def _run(
         reset_steps=_reset_steps(config, curves, resets),
         wall_s=float(wall.values[-1]) if wall is not None else None,
     )
+
+
+def _completed(rules: list[Any]) -> list[Any]:
+    """Reset rules with the fields that an older version had not; a newer version's as they are."""
+    try:
+        read = [fields.from_json(rule, ResetRule, "resets") for rule in rules]
+    except UserError:
+        return rules
+    return [fields.to_json(rule, ResetRule) for rule in read]
 
 
 def _reset_steps(
