@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmarks.flops import flops_per_update
 from benchmarks.options import Options, run_config
 from benchmarks.report import Context, Report, median, progress, rates
 from benchmarks.tables import Table, percent
@@ -52,7 +51,6 @@ def _measure(
     changes = {"ages": ages, "capacity": options.age_capacity} if ages else {}
     measured = time_updates(options, PRESET, seeds, ratios, options.layouts[0], **changes)
     config = run_config(PRESET, options.settings)
-    sizes = measured["observation_size"], measured["action_size"]
     entries = []
     for timing in measured["timings"]:
         ratio = timing["replay_ratio"]
@@ -65,7 +63,7 @@ def _measure(
             "steps_per_s": steps,
             "ms_per_step": 1000 / median(steps),
             "ms_per_update": 1000 / (median(steps) * ratio * seeds) if ratio else None,
-            "flops_per_update": flops_per_update(config, *sizes),
+            "flops_per_update": measured["flops_per_update"],
             "load_average": measured["load_average"],
         }
         progress(

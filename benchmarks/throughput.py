@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.flops import flops_per_update
-from benchmarks.options import Layout, Options, run_config
+from benchmarks.options import Layout, Options
 from benchmarks.processes import work
 from benchmarks.report import Context, Report, median, progress, rates, shown_layout
 from benchmarks.tables import Table, percent
@@ -90,8 +89,6 @@ def time_updates(
 
 def _group(options: Options, preset: str, layout: Layout, seeds: int) -> list[dict[str, Any]]:
     measured = time_updates(options, preset, seeds, options.replay_ratios, layout)
-    config = run_config(preset, options.settings)
-    sizes = measured["observation_size"], measured["action_size"]
     entries = []
     for timing in measured["timings"]:
         ratio = timing["replay_ratio"]
@@ -120,7 +117,7 @@ def _group(options: Options, preset: str, layout: Layout, seeds: int) -> list[di
                 "update_layout": shown_layout(measured),
                 "run_layout": whole.layout.name,
                 "load_average": measured["load_average"],
-                "flops_per_update": flops_per_update(config, *sizes),
+                "flops_per_update": measured["flops_per_update"],
                 "first_step_s": timing["first_step_s"],
                 "update_only": {"rates": alone, "median": median(alone)},
                 "whole_run": {

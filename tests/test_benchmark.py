@@ -10,25 +10,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks.flops import flops_per_update, step_flops
+from benchmarks.flops import flops_per_update, product_flops, update_program
 from benchmarks.options import Layout, layouts, numbers
 from benchmarks.processes import MeasurementFailed, child, environment, json_line
 from benchmarks.tables import Table, cell, render
 from benchmarks.training_run import Window, _Rows
 from helpers import tiny
-from rr_scale.agents.build import make_agent
 from rr_scale.config import RunConfig
 from rr_scale.errors import UserError
 from rr_scale.presets import preset
-from rr_scale.rng import root_key
+from rr_scale.presets.registry import with_settings
 from rr_scale.train.logging import ResultFiles
-from rr_scale.types import Batch, Clock
 
 ROOT = Path(__file__).parents[1]
 O, A = 17, 6  # noqa: E741 - the alphabet of the package
@@ -39,68 +36,70 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def update_program(config: RunConfig) -> tuple[Any, tuple]:
-    """`Agent.update` of one lane as a function of arrays, and the shapes of these."""
-    agent = make_agent(config, O, A)
-    size = config.replay.batch_size
-
-    def floats(*shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, jnp.float32)
-
-    hp = jax.tree.map(jnp.float32, config.hp)
-    state = jax.eval_shape(agent.init, root_key(0), hp)
-    rows = [floats(size, width) if width else floats(size) for width in (O, A, 0, 0, O, 0)]
-    count = jax.ShapeDtypeStruct((), jnp.int32)
-
-    def update(hp: Any, state: Any, batch: Batch, clock: Clock) -> Any:
-        return agent.update(hp, state, {"train": batch}, clock)
-
-    return update, (hp, state, Batch(*rows), Clock(count, count, count))
+def dense(inputs: int, hidden: tuple[int, ...], outputs: int) -> tuple[int, int]:
+    """Multiplications per row of all layers of a plain network, and of all but the first."""
+    widths = (inputs, *hidden, outputs)
+    layers = [one * other for one, other in zip(widths[:-1], widths[1:], strict=True)]
+    return sum(layers), sum(layers[1:])
 
 
-def product_flops(jaxpr: Any) -> int:
-    """Operations of all matrix products of a traced program; of a choice, the costlier side."""
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            outputs = math.prod(equation.outvars[0].aval.shape)
-            total += 2 * outputs * math.prod(left[axis] for axis in contracted)
-        inner = [
-            product_flops(getattr(part, "jaxpr", part))
-            for value in equation.params.values()
-            for part in (value if isinstance(value, tuple | list) else [value])
-            if hasattr(getattr(part, "jaxpr", part), "eqns")
-        ]
-        if inner:
-            total += max(inner) if equation.primitive.name == "cond" else sum(inner)
-    return total
+def written_out(config: RunConfig) -> float:
+    """Operations of one update of SAC, TD3 or DDPG, pass by pass."""
+    agent = config.agent
+    heads = 1 if agent.actor.distribution == "deterministic" else 2
+    actor, actor_rest = dense(O, agent.actor.network.hidden, heads * A)
+    critic, critic_rest = dense(O + A, agent.critic.network.hidden, 1)
+    members = agent.critic.ensemble_size
+    target = actor + members * critic
+    regression = members * (2 * critic + critic_rest)
+    policy = 2 * actor + actor_rest
+    value = members * 2 * critic  # forward, and back to the action through frozen weights
+    delayed = (policy + value) / agent.actor_delay
+    return 2 * config.replay.batch_size * (target + regression + delayed)
 
 
 def test_operations_of_a_tiny_network_by_hand() -> None:
     # O = 3, A = 2, B = 8; critic 5-4-1: 24 forward, 24 weights, 4 inputs (+20 of layer one).
     widths = {f"agent.{part}.network.hidden": (4,) for part in ("actor", "critic")}
     # Actor 3-4-(2+2): 28 forward, 28 weights, 16 inputs.
-    sac = tiny("sac", widths)
-    assert step_flops(sac, 3, 2) == (16 * (28 + 2 * 24 + 2 * 52), 16 * (72 + 2 * 48))
-    assert flops_per_update(sac, 3, 2) == 5568
+    sac = 16 * (28 + 2 * 24 + 2 * 52) + 16 * (72 + 2 * 48)
+    assert flops_per_update(tiny("sac", widths), 3, 2) == sac == 5568
     # Actor 3-4-2: 20 forward, 20 weights, 8 inputs, and only every second update.
-    td3 = tiny("td3", widths)
-    assert flops_per_update(td3, 3, 2) == 16 * (20 + 48 + 104) + 16 * (48 + 96) / 2
+    td3 = 16 * (20 + 48 + 104) + 16 * (48 + 96) / 2
+    assert flops_per_update(tiny("td3", widths), 3, 2) == td3
 
 
 @pytest.mark.parametrize("name", ["sr_sac", "td3", "ddpg"])
-def test_operations_are_those_of_the_products_in_the_program(name: str) -> None:
+def test_operations_are_those_of_the_passes(name: str) -> None:
     config = preset(name)
-    update, shapes = update_program(config)
-    traced = jax.make_jaxpr(update)(*shapes)
-    assert product_flops(traced.jaxpr) == sum(step_flops(config, O, A))
+    assert flops_per_update(config, O, A) == written_out(config)
+
+
+def test_a_delayed_actor_counts_in_the_share_of_updates_that_it_learns_in() -> None:
+    one, two, three = (
+        flops_per_update(with_settings(preset("xqc"), {"agent.actor_delay": delay}), O, A)
+        for delay in (1, 2, 3)
+    )
+    # Halves and sixths of the actor's step.
+    assert one - two == pytest.approx(3 * (two - three))
+    assert 0 < one - two < one / 2
+
+
+def test_products_in_a_scan_count_as_often_as_it_runs() -> None:
+    def repeated(x: jax.Array, times: int) -> jax.Array:
+        return jax.lax.scan(lambda x, _: (x @ x, None), x, length=times)[0]
+
+    square = jax.ShapeDtypeStruct((4, 4), jnp.float32)
+    program = jax.make_jaxpr(lambda x: repeated(x, 5))(square).jaxpr
+    assert product_flops(program, max) == 5 * 2 * 4**3
+    endless = jax.make_jaxpr(lambda x: jax.lax.while_loop(jnp.any, lambda x: x @ x, x))(square)
+    with pytest.raises(ValueError, match="unknown length"):
+        product_flops(endless.jaxpr, max)
 
 
 def test_the_compiler_counts_little_beside_the_products() -> None:
     config = preset("sr_sac")
-    update, shapes = update_program(config)
+    update, shapes = update_program(config, O, A)
     counted = jax.jit(update).lower(*shapes).cost_analysis()["flops"]
     assert 1.0 < counted / flops_per_update(config, O, A) < 1.04
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.flops import flops_per_update
 from benchmarks.options import run_config
 from rr_scale.agents.build import make_agent
 from rr_scale.engine import Engine, EngineState
@@ -40,8 +41,8 @@ def measure(
       repeats: how many.
 
     Returns:
-      `observation_size`, `action_size`, and under `timings` per age and
-      replay ratio the number of steps and its durations in seconds.
+      `flops_per_update`, and under `timings` per age and replay ratio the
+      number of steps and its durations in seconds.
     """
     environment = suites.make(env_name)
     sizes = (environment.spec.observation_size, environment.spec.action_size)
@@ -69,7 +70,8 @@ def measure(
             for ratio in replay_ratios
         ]
     loop.check()
-    return {"observation_size": sizes[0], "action_size": sizes[1], "timings": timings}
+    flops = flops_per_update(run_config(preset, settings), *sizes)
+    return {"flops_per_update": flops, "timings": timings}
 
 
 class _Loop:
