@@ -23,6 +23,7 @@ def section(context: Context) -> Report:
             "seeds": options.checkpoint_seeds,
             "rows": options.checkpoint_rows,
             "interval": options.checkpoint_interval,
+            "episodes": options.evaluation_episodes,
             "save_dir": folder,
         }
         saved = work("checkpoints", {"phase": "save", **request}, options.layouts[0])

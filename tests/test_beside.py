@@ -18,7 +18,14 @@ from rr_scale.train import loop
 from rr_scale.train.background import Background
 from rr_scale.train.checkpoint import CheckpointStore
 from rr_scale.train.evaluate import Evaluator
-from small_runs import checkpoint_steps, dying, exact_files, results, share_engines, tiny
+from small_runs import (
+    checkpoint_steps,
+    dying,
+    exact_files,
+    last_checkpoint,
+    share_engines,
+    tiny,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,40 +54,51 @@ class Steps:
             assert self._reached.wait_for(lambda: self._env_step >= env_step, timeout=60)
 
 
-def test_training_goes_on_while_an_evaluation_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def slow_evaluations(monkeypatch: pytest.MonkeyPatch, steps: Steps, delay: int) -> None:
+    """Evaluations begin only when the loop is `delay` env steps further, or at the end."""
+    evaluate = Evaluator.run
+
+    def slow(self: Evaluator, act: Any, env_step: int, *rest: Any) -> Any:
+        steps.wait_for(min(env_step + delay, 160))
+        return evaluate(self, act, env_step, *rest)
+
+    monkeypatch.setattr(Evaluator, "run", slow)
+
+
+@pytest.mark.parametrize(("interval", "death"), [(40, 115), (50, 135)])
+def test_training_and_checkpoints_do_not_wait_for_an_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: int, death: int
 ) -> None:
-    usual = tiny("sac", tmp_path / "usual", background_eval=False)
+    # Checkpoints at 50, 100 and 150: between evaluations, and with them. Metrics come meanwhile.
+    every = {"eval_interval": interval, "log_interval": 4}
+    usual = tiny("sac", tmp_path / "usual", background_eval=False, **every)
     assert run(usual).exit_status == 0
-    steps = Steps(monkeypatch)
-    evaluate = Evaluator.run
-
-    def slow(self: Evaluator, act: Any, env_step: int, *rest: Any) -> Any:
-        # Not past 50: the checkpoint there waits for the evaluation of step 40.
-        steps.wait_for(min(env_step + 8, 160))
-        return evaluate(self, act, env_step, *rest)
-
-    monkeypatch.setattr(Evaluator, "run", slow)
-    beside = tiny("sac", tmp_path / "beside")
-    assert run(beside).exit_status == 0
-    assert exact_files(tmp_path / "beside") == exact_files(tmp_path / "usual")
+    slow_evaluations(monkeypatch, Steps(monkeypatch), 30)
+    whole = tiny("sac", tmp_path / "whole", **every)
+    assert run(whole).exit_status == 0
+    assert exact_files(tmp_path / "whole") == exact_files(tmp_path / "usual")
+    crashed = tiny("sac", tmp_path / "crashed", **every)
+    with dying("_step", death):
+        run(crashed)
+    assert checkpoint_steps(tmp_path / "crashed") == [50, 100]
+    assert run(dataclasses.replace(crashed, resume="must")).exit_status == 0
+    assert exact_files(tmp_path / "crashed") == exact_files(tmp_path / "usual")
 
 
-def test_a_checkpoint_has_all_evaluations_before_it(
+def test_a_checkpoint_counts_only_when_the_evaluation_of_its_step_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = Steps(monkeypatch)
-    evaluate = Evaluator.run
-
-    def slow(self: Evaluator, act: Any, env_step: int, *rest: Any) -> Any:
-        steps.wait_for({40: 50, 80: 88, 120: 128}.get(env_step, 0))
-        return evaluate(self, act, env_step, *rest)
-
-    monkeypatch.setattr(Evaluator, "run", slow)
-    config = tiny("sac", tmp_path)
-    with dying("_checkpoint", 50):
+    slow_evaluations(monkeypatch, Steps(monkeypatch), 30)
+    config = tiny("sac", tmp_path, eval_interval=50)
+    with dying("_step", 95):
         run(config)
-    assert [row.env_step for row in results(tmp_path)][-2:] == [40, 40]
+    assert checkpoint_steps(tmp_path) == [50]
+    restored = last_checkpoint(config)
+    (lengths,) = restored.host["lengths"].values()
+    written = (tmp_path / "results.csv").read_bytes()[: lengths["results.csv"]]
+    assert written.endswith(b"\n")
+    assert written.splitlines()[-1].split(b",")[4] == b"50"
+    assert all(best is not None for best in restored.host["best"])
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(

@@ -24,6 +24,11 @@ class Background:
         self._executor = ThreadPoolExecutor(1) if enabled else None
         self._running: tuple[Future, Done] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether the result of every job was handed over."""
+        return self._running is None
+
     def start(self, job: Job, done: Done) -> None:
         """Starts `job`; waits for the one before, so that none pile up.
 

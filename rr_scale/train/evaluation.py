@@ -2,8 +2,7 @@
 
 The episodes may run beside training. They are played with a copy of the actor
 and with simulators of their own, so the numbers are the same either way; rows
-are written in the order of steps, and the loop has them all written before a
-checkpoint.
+are written in the order of steps.
 """
 
 from __future__ import annotations
@@ -84,6 +83,11 @@ class Evaluations:
         critics: TrainState = engine.watch.critics(state)
         discounts = engine.placement.to_host(hp.discount).tolist()
         return Bias(partial(engine.watch.appraise, hp, critics), discounts)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was started is written."""
+        return self._background.idle
 
     def poll(self) -> None:
         """Writes what is ready."""

@@ -9,7 +9,6 @@ comes before the updates of this one.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -21,7 +20,6 @@ from rr_scale.config import RunConfig
 from rr_scale.envs.spec import EnvSpec
 from rr_scale.train import snapshot
 from rr_scale.train.assembly import assemble
-from rr_scale.train.background import Background
 from rr_scale.train.budget import ring_capacity
 from rr_scale.train.checkpoint import CheckpointStore
 from rr_scale.train.diagnostics import Diagnostics
@@ -32,6 +30,7 @@ from rr_scale.train.meter import Meter
 from rr_scale.train.outputs import Outputs, Row
 from rr_scale.train.policy_keeper import PolicyKeeper
 from rr_scale.train.progress import Progress
+from rr_scale.train.saver import Saver
 from rr_scale.types import Array, Clock, Lane, Transition
 
 
@@ -68,10 +67,9 @@ class Trainer:
         self._policies = PolicyKeeper(len(lanes), spec.observation_size, spec.action_size)
         self._evaluations = Evaluations(self._engine, evaluator, self._policies, config)
         self._diagnostics = Diagnostics(self._engine, config)
-        self._saver = Background()
+        self._saver = Saver(self._evaluations, self._policies)
         self._meter = Meter(len(lanes))
         self.env_step = self._updates = self._since_reset = self._firings = 0
-        self._last_checkpoint: int | None = None
         self._tracker_states: dict[str, Any] = {}
         self._lengths: dict[str, dict[str, int]] = {}
         self._outputs: Outputs | None = None
@@ -112,7 +110,6 @@ class Trainer:
         stop = False
         while self.env_step < config.max_steps and not stop:
             self._step()
-            self._evaluations.poll()
             self._saver.poll()
             last = self.env_step == config.max_steps
             # Read once: a signal from here on waits for the next step.
@@ -187,6 +184,8 @@ class Trainer:
     def _evaluate(self) -> None:
         # First, so that a lane which diverged gets no row and leaves no policy.
         self._check_health()
+        # A checkpoint that waits for the evaluation before has no row of this one.
+        self._saver.settle()
         dropped = self._health.dropped
         self._evaluations.start(
             self._state, self.env_step, self._updates, dropped, self._outputs, self._report
@@ -218,9 +217,9 @@ class Trainer:
 
     def _drop(self, bad: np.ndarray, first_update: np.ndarray | int) -> None:
         # What was begun before counts: its rows, and the checkpoint to name.
-        self._evaluations.finish()
+        self._saver.settle()
         self._saver.finish()
-        for lane in self._health.found(bad, first_update, self._last_checkpoint):
+        for lane in self._health.found(bad, first_update, self._saver.newest):
             self._pool.freeze(lane)
 
     def _log(self) -> None:
@@ -233,7 +232,7 @@ class Trainer:
 
     def _checkpoint(self) -> None:
         self._check_health()
-        self._evaluations.finish()
+        # The checkpoint before, and not the evaluation of this step, which has only begun.
         self._saver.finish()
         self._lock.check()
         host = {
@@ -241,11 +240,9 @@ class Trainer:
             "updates": self._updates,
             "since_reset": self._since_reset,
             "firings": self._firings,
-            "best": self._policies.best,
             "health": self._health.to_json(),
             "meter": self._meter.to_json(),
             "trackers": self._outputs.tracker_states(),
-            "lengths": self._outputs.lengths(),
         }
         arrays = {**self._pool.snapshot(), "begins": self._begins}
         if self._pending is not None:
@@ -260,24 +257,20 @@ class Trainer:
             self._store.save,
             self.env_step,
             snapshot.to_saved(self._engine, self._state),
-            copy.deepcopy(host),
-            arrays,
-            self._engine.rows(self._state, start, stop),
+            host_arrays=arrays,
+            rows=self._engine.rows(self._state, start, stop),
             total_rows=self.env_step,
             capacity=self._capacity,
             pinned=self._health.pinned,
         )
-        self._saver.start(save, partial(self._saved, self.env_step))
-
-    def _saved(self, env_step: int, _: None) -> None:
-        self._last_checkpoint = env_step
+        self._saver.take(self.env_step, host, self._outputs, save)
 
     def restore(self) -> None:
         """Continues from the newest checkpoint; result files are left alone until `run`."""
         saved = snapshot.saved_shapes(self._engine, self._seeds)
         restored = self._store.restore(saved, self._config.fallback)
         host, arrays = restored.host, restored.host_arrays
-        self.env_step = self._last_checkpoint = host["env_step"]
+        self.env_step = self._saver.newest = host["env_step"]
         self._updates = host["updates"]
         self._since_reset = host["since_reset"]
         self._firings = host["firings"]

@@ -16,7 +16,7 @@ import numpy as np
 from rr_scale import configure
 from rr_scale.config import RunConfig
 from rr_scale.errors import CheckpointError
-from rr_scale.train.logging import ResultFiles
+from rr_scale.train.logging import METRIC_ROWS, ResultFiles
 from rr_scale.train.policies import save_policy
 from rr_scale.train.tracker import NullTracker, Tracker, WandbTracker
 from rr_scale.types import Lane
@@ -91,9 +91,19 @@ class Outputs:
         }
         save_policy(self._root / folder / "policies" / f"{seed}-{kind}.npz", arrays, metadata)
 
-    def lengths(self) -> dict[str, dict[str, int]]:
-        """Byte lengths of all text files, on disk for sure, per folder."""
-        return {folder: files.lengths() for folder, files in self._files.items()}
+    def lengths(
+        self, before: Mapping[str, Mapping[str, int]] | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Byte lengths of all text files, on disk for sure, per folder.
+
+        Args:
+          before: what this said at an earlier step. Training metrics keep
+            their length of then, so that only evaluations were added.
+        """
+        now = {folder: files.lengths() for folder, files in self._files.items()}
+        if before is None:
+            return now
+        return {folder: _with_metrics_of(before[folder], names) for folder, names in now.items()}
 
     def truncate(self, lengths: Mapping[str, Mapping[str, int]]) -> None:
         """Cuts all text files back to a checkpoint; {} removes them."""
@@ -138,3 +148,8 @@ class Outputs:
             self._root / folder,
             state,
         )
+
+
+def _with_metrics_of(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    others = {name: length for name, length in now.items() if name != METRIC_ROWS}
+    return others | {name: length for name, length in before.items() if name == METRIC_ROWS}
