@@ -10,6 +10,7 @@ sees has S.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from rr_scale.agents.state import Agent, TrainState, all_finite
 from rr_scale.config import HyperParams, ReplayConfig
 from rr_scale.engine_state import BLOCK, EngineState, copy_policy, read_leaves, read_rows, store
 from rr_scale.engine_watch import Watch
-from rr_scale.learn import Learning, learn, reset_lane
+from rr_scale.learn import Learning, learn, metric_names, reset_lane
 from rr_scale.placement import Placement, placed
 from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
@@ -29,7 +30,7 @@ from rr_scale.replay.priorities import Priorities
 from rr_scale.replay.sampler import Sampler
 from rr_scale.replay.sumtree import Tree
 from rr_scale.rng import root_key
-from rr_scale.types import Array, Clock, GoalSpec, Mean, Metrics, Transition
+from rr_scale.types import Array, Clock, GoalSpec, Mean, Transition
 
 
 class Engine:
@@ -162,6 +163,17 @@ class Engine:
             return {}
         return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *blocks)
 
+    def prepare_rows(self, state: EngineState) -> Callable[[], object]:
+        """What compiles the program of `rows`, for any thread to call; `state` may go meanwhile."""
+
+        def shape(x: Array) -> jax.ShapeDtypeStruct:
+            # With its sharding, or `rows` would not find what was compiled.
+            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+        known = jax.tree.map(shape, (state.replay, state.sampler._replace(priorities=None)))
+        first = jax.ShapeDtypeStruct((), np.int32)
+        return lambda: self._rows.lower(*known, first).compile()
+
     def leaves(self, state: EngineState, start: int, stop: int) -> np.ndarray | None:
         """What rows are drawn in proportion to [S, stop - start]; None if all are alike."""
         if state.sampler.priorities is None:
@@ -186,25 +198,11 @@ class Engine:
 
         ring = jax.tree.map(tile, rings.empty(self._replay.storage, *self._sizes))
         memory = jax.tree.map(tile, self._agent.initial_memory())
-        metrics = {name: Mean(tile(jnp.zeros(())), tile(jnp.zeros(()))) for name in self._names(hp)}
+        names = metric_names(self._agent, self.sampler, self._replay.storage, self._sizes, hp)
+        metrics = {name: Mean(tile(jnp.zeros(())), tile(jnp.zeros(()))) for name in names}
         sampler = jax.tree.map(tile, self.sampler.empty(self._sizes[0]))
         first_bad = jnp.full(num_lanes, -1, jnp.int32)
         return EngineState(train, ring, memory, metrics, first_bad, sampler)
-
-    def _names(self, hps: HyperParams) -> list[str]:
-        """Names of the metrics that an update reports, without running one."""
-
-        def feedback() -> Metrics:
-            hp = jax.tree.map(lambda x: x[0], hps)
-            train = self._agent.init(root_key(0), hp)
-            ring = rings.empty(self._replay.storage, 1, *self._sizes[1:])
-            clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0))
-            known = self.sampler.empty(1)
-            tree = Tree(known.priorities.nodes, 0) if known.priorities else None
-            drawn = self.sampler.draw(hp, ring, known, tree, root_key(0), clock)
-            return self._agent.update(hp, train, drawn.batches, clock)[1].metrics
-
-        return list(jax.eval_shape(feedback))
 
     def _act_lanes(
         self,

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 
 from rr_scale.agents.state import Agent, TrainState
 from rr_scale.config import HyperParams
+from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
-from rr_scale.replay.rings import AnyRing
 from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.replay.sumtree import Tree
+from rr_scale.rng import root_key
 from rr_scale.types import Array, Batch, Clock, Metrics
 
 
@@ -33,7 +34,7 @@ def learn(
     agent: Agent,
     sampler: Sampler,
     hp: HyperParams,
-    ring: AnyRing,
+    ring: rings.AnyRing,
     known: SamplerState,
     before: Learning,
     clock: Clock,
@@ -73,7 +74,7 @@ def learn(
 def reset_lane(
     agent: Agent,
     sampler: Sampler,
-    replay: AnyRing,
+    replay: rings.AnyRing,
     known: SamplerState,
     rule: int,
     firing: Array,
@@ -95,3 +96,28 @@ def reset_lane(
         return sampler.look(hp, lane_view(replay, lane), own, train.root, firing)
 
     return agent.reset(hp, train, rule, firing, draw)
+
+
+def metric_names(
+    agent: Agent, sampler: Sampler, storage: str, sizes: tuple[int, int, int], hps: HyperParams
+) -> list[str]:
+    """Names of the metrics that an update reports, without running one.
+
+    Args:
+      agent, sampler: of the run.
+      storage: of its ring.
+      sizes: capacity, O and A; with a capacity of 1 the metrics are the same.
+      hps: of all lanes, leaves [S].
+    """
+
+    def feedback() -> Metrics:
+        hp = jax.tree.map(lambda x: x[0], hps)
+        train = agent.init(root_key(0), hp)
+        ring = rings.empty(storage, 1, *sizes[1:])
+        clock = Clock(jnp.int32(0), jnp.int32(0), jnp.int32(0))
+        known = sampler.empty(1)
+        tree = Tree(known.priorities.nodes, 0) if known.priorities else None
+        drawn = sampler.draw(hp, ring, known, tree, root_key(0), clock)
+        return agent.update(hp, train, drawn.batches, clock)[1].metrics
+
+    return list(jax.eval_shape(feedback))

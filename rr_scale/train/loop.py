@@ -107,6 +107,7 @@ class Trainer:
         self._open()
         if self.env_step == 0:
             self._evaluate()
+        self._saver.prepare(self._engine.prepare_rows(self._state))
         stop = False
         while self.env_step < config.max_steps and not stop:
             self._step()

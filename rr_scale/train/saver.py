@@ -39,6 +39,10 @@ class Saver:
         self.newest: int | None = None
         """Env step of the newest checkpoint that is committed."""
 
+    def prepare(self, compile_rows: Callable[[], object]) -> None:
+        """Compiles beside training what the first checkpoint would stop it for."""
+        self._writer.start(compile_rows, lambda _: None)
+
     def take(self, env_step: int, host: dict[str, Any], outputs: Outputs, save: Save) -> None:
         """A checkpoint of now; call `finish` before, so that none pile up.
 
