@@ -10,7 +10,6 @@ sees has S.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,7 +19,8 @@ import numpy as np
 
 from rr_scale.agents.state import Agent, TrainState, all_finite
 from rr_scale.config import HyperParams, ReplayConfig
-from rr_scale.engine_state import BLOCK, EngineState, copy_policy, read_leaves, read_rows, store
+from rr_scale.engine_reader import ReplayReader
+from rr_scale.engine_state import EngineState, copy_policy, store
 from rr_scale.engine_watch import Watch
 from rr_scale.learn import Learning, learn, metric_names, reset_lane
 from rr_scale.placement import Placement, placed
@@ -66,6 +66,7 @@ class Engine:
         self.placement = place = placement or placed(len(hps))
         self.hp = self.stack(hps)
         self.watch = Watch(agent, self.sampler, place)
+        self.reader = ReplayReader(capacity, place)
         self._init = place.program(self._init_lanes, "LL")
         self._act = place.program(self._act_lanes, "LLLLLS", static=True)
         self._step = place.program(self._step_lanes, "LLLS", static=True, donate=1)
@@ -73,8 +74,6 @@ class Engine:
         self._policy = place.program(copy_policy, "L")
         self._evaluate = place.program(self._evaluate_lanes, "LLL")
         self._finite = place.program(jax.vmap(all_finite), "L")
-        self._rows = place.program(read_rows, "LLS")
-        self._leaves = place.program(partial(read_leaves, capacity=capacity), "L")
 
     @property
     def num_lanes(self) -> int:
@@ -151,35 +150,6 @@ class Engine:
     def finite(self, state: EngineState) -> np.ndarray:
         """Whether all parameters of each lane are finite, [S] bool."""
         return self.placement.to_host(self._finite(state.train))
-
-    def rows(self, state: EngineState, start: int, stop: int) -> dict[str, np.ndarray]:
-        """The rows with insertion index in [start, stop), fields [S, stop - start, ...]."""
-        blocks = []
-        for first in range(start, stop, BLOCK):
-            known = state.sampler._replace(priorities=None)
-            block = self.placement.to_host(self._rows(state.replay, known, np.int32(first)))
-            blocks.append(jax.tree.map(lambda x, n=stop - first: x[:, :n], block))
-        if not blocks:
-            return {}
-        return jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *blocks)
-
-    def prepare_rows(self, state: EngineState) -> Callable[[], object]:
-        """What compiles the program of `rows`, for any thread to call; `state` may go meanwhile."""
-
-        def shape(x: Array) -> jax.ShapeDtypeStruct:
-            # With its sharding, or `rows` would not find what was compiled.
-            return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-
-        known = jax.tree.map(shape, (state.replay, state.sampler._replace(priorities=None)))
-        first = jax.ShapeDtypeStruct((), np.int32)
-        return lambda: self._rows.lower(*known, first).compile()
-
-    def leaves(self, state: EngineState, start: int, stop: int) -> np.ndarray | None:
-        """What rows are drawn in proportion to [S, stop - start]; None if all are alike."""
-        if state.sampler.priorities is None:
-            return None
-        leaves = self._leaves(state.sampler.priorities.nodes)
-        return self.placement.to_host(leaves)[:, np.arange(start, stop) % self._sizes[0]]
 
     def read_metrics(self, state: EngineState) -> tuple[dict[str, np.ndarray], EngineState]:
         """Means [S] since the last reading, of what was computed, and zeroed sums."""

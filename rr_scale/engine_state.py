@@ -1,4 +1,4 @@
-"""What the device holds of a run, and how parts of it are read back; for all lanes."""
+"""What the device holds of a run; for all lanes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import jax.numpy as jnp
 
 from rr_scale.agents.state import TrainState, policy_of
 from rr_scale.replay import rings
-from rr_scale.replay.sampler import Sampler, SamplerState, row_fields
+from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.types import Array, Metrics, Transition
-
-BLOCK = 4096
-"""Rows read back from the device at a time: one program, whatever the number."""
 
 
 class EngineState(NamedTuple):
@@ -40,20 +37,6 @@ def store(sampler: Sampler, state: EngineState, transition: Transition) -> Engin
         rounds = sampler.rounds(moves)
         known = jax.vmap(lambda *lane: sampler.move(*lane, capacity, rounds))(known, moves)
     return state._replace(replay=replay, sampler=known)
-
-
-def read_rows(replay: rings.AnyRing, sampler: SamplerState, start: Array) -> dict[str, Array]:
-    """The rows from insertion index `start` on, fields [L, BLOCK, ...]."""
-    capacity = replay.rows.reward.shape[1]
-    index = (start + jnp.arange(BLOCK)) % capacity
-    rows = jax.vmap(rings.read, in_axes=(0, None))(replay, index)
-    return rows._asdict() | {name: field[:, index] for name, field in row_fields(sampler).items()}
-
-
-def read_leaves(nodes: Array, capacity: int) -> Array:
-    """The leaves [L, capacity] of trees [L, 2P]."""
-    leaves = nodes.shape[1] // 2
-    return nodes[:, leaves : leaves + capacity]
 
 
 def copy_policy(train: TrainState) -> TrainState:

@@ -49,7 +49,9 @@ def test_agents_learn_the_same_from_either_ring():
 
 def restored(engine, state, into, seeds, total, capacity):
     first = max(total - capacity, 0)
-    rows = {name: values.copy() for name, values in engine.rows(state, first, total).items()}
+    rows = {
+        name: values.copy() for name, values in engine.reader.rows(state, first, total)().items()
+    }
     saved = snapshot.to_saved(engine, state)
     return snapshot.from_saved(into, seeds, saved, rows, first, total)
 

@@ -197,7 +197,7 @@ def test_programs_are_compiled_once_per_scan_length_and_mode():
             state = engine.step(state, transition, clock(env_step, env_step, 0), updates)
         engine.evaluate(engine.policy(state), episodes)
         engine.finite(state)
-        engine.rows(state, 0, 1)
+        engine.reader.rows(state, 0, 1)()
         return engine.read_metrics(state)[1]
 
     counter = Compilations()

@@ -55,7 +55,8 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "learn": ENGINE,
     "engine_state": ENGINE,
     "engine_watch": ENGINE | {"placement", "engine_state"},
-    "engine": ENGINE | {"placement", "learn", "engine_state", "engine_watch"},
+    "engine_reader": ENGINE | {"placement", "engine_state"},
+    "engine": ENGINE | {"placement", "learn", "engine_state", "engine_reader", "engine_watch"},
     "train": ENGINE
     | SETTINGS
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},
@@ -82,6 +83,7 @@ ACCELERATED = {
     "placement",
     "learn",
     "engine_state",
+    "engine_reader",
     "engine_watch",
     "engine",
     "train",

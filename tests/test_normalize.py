@@ -154,7 +154,7 @@ def test_statistics_come_from_stored_steps_alone():
     np.testing.assert_allclose(moments.mean, rows.observation.mean(axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(moments.spread / 12, rows.observation.var(axis=0), rtol=1e-4)
     # Replay keeps what the environment said.
-    stored = engine.rows(state, 0, 12)["observation"]
+    stored = engine.reader.rows(state, 0, 12)()["observation"]
     np.testing.assert_array_equal(stored, np.swapaxes(rows.observation, 0, 1))
     far = 1000 + make_rows(1, 2, seed=5).observation[0]
     for mode in ("warmup", "explore"):

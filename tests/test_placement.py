@@ -66,14 +66,15 @@ def learned(lanes, group, devices, restore=False):
     if restore:
         saved = snapshot.to_saved(engine, state)
         # The ring wraps: only its last twenty rows exist.
-        rows_, leaves = engine.rows(state, 0, 20), engine.leaves(state, 0, 20)
+        rows_, leaves = engine.reader.rows(state, 0, 20)(), engine.reader.leaves(state, 0, 20)
         state = snapshot.from_saved(engine, seeds, saved, rows_, 0, 20, leaves)
     state = train(engine, state, select(rows, slice(20, 30)), 3, 30)
     warm = engine.act(state, rows.observation[0], np.ones(len(seeds), bool), clock(7), "warmup")[0]
     best = engine.evaluate(engine.policy(state), rows.observation[:4].swapaxes(0, 1))
     state = engine.reset(state, 0, 1)
     means, state = engine.read_metrics(state)
-    everything = (snapshot.to_saved(engine, state), engine.rows(state, 10, 30), best, means)
+    rows_ = engine.reader.rows(state, 10, 30)()
+    everything = (snapshot.to_saved(engine, state), rows_, best, means)
     assert engine.finite(state).tolist() == [True] * len(seeds)
     return engine.placement.to_host(warm), everything
 

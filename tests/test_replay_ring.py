@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from helpers import engine_of, fill, host, make_rows, tiny
+from rr_scale import engine_reader
 from rr_scale.config import ReplayConfig
 from rr_scale.replay import ring as ring_lib
 from rr_scale.replay.sampling import sample
@@ -178,14 +179,17 @@ def test_engine_rows_are_in_insertion_order_after_wrap_around():
     rows = make_rows(17, 2)
     state = fill(engine, engine.init([0, 1]), rows)
     for start, stop in ((10, 17), (12, 13), (13, 15), (14, 17)):
-        read = engine.rows(state, start, stop)
+        read = engine.reader.rows(state, start, stop)()
         for name, values in read.items():
             expected = np.swapaxes(getattr(rows, name)[start:stop], 0, 1)
             np.testing.assert_array_equal(values, expected)
             assert values.dtype == expected.dtype
 
 
-def test_engine_rows_are_read_in_blocks_without_seams():
+@pytest.mark.parametrize("ahead", [1, 2, 16])
+def test_engine_rows_are_read_in_blocks_without_seams(monkeypatch, ahead):
+    monkeypatch.setattr(engine_reader, "AHEAD", ahead)
+    monkeypatch.setattr(engine_reader, "BLOCK", 1024)
     capacity, inserted = 5000, 13_700
     engine = engine_of(tiny(), 2, capacity=capacity)
     state = engine.init([0, 1])
@@ -193,8 +197,8 @@ def test_engine_rows_are_read_in_blocks_without_seams():
     order = np.argsort(ids % capacity)
     stored = jax.tree.map(lambda x: jnp.stack([x, x]), row(ids[order], 3, 2))
     state = state._replace(replay=state.replay._replace(rows=stored))
-    for start, stop in ((8700, 13_700), (8700, 8701), (9000, 13_096), (9000, 13_097)):
-        read = engine.rows(state, start, stop)
+    for start, stop in ((8700, 13_700), (8700, 8701), (9000, 12_072), (9000, 12_073)):
+        read = engine.reader.rows(state, start, stop)()
         assert set(read) == set(Transition._fields)
         for name, expected in row(np.arange(start, stop), 3, 2)._asdict().items():
             np.testing.assert_array_equal(read[name], np.stack([expected, expected]))

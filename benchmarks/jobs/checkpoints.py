@@ -89,6 +89,15 @@ class _TimedTrainer(Trainer):
         self._saver = self._timed = _TimedSaver(
             self._evaluations, self._policies, Path(config.save_dir) / "checkpoints"
         )
+        read = self._engine.reader.rows
+
+        def waited_for(*what: Any) -> Any:
+            # Copied on the device while the loop goes on; but the next step waits for that.
+            fetch = read(*what)
+            jax.block_until_ready(fetch.args[0])
+            return fetch
+
+        self._engine.reader.rows = waited_for
 
     @property
     def saves(self) -> list[dict[str, Any]]:

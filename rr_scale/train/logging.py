@@ -98,16 +98,16 @@ class ResultFiles:
         self._append_rows(METRIC_ROWS, env_step, updates, cells)
 
     def lengths(self) -> dict[str, int]:
-        """Forces everything to disk and returns the bytes in each file that exists."""
-        lengths = {}
-        for name in self._own_names():
-            path = self._folder / name
-            if path.exists():
-                with path.open("rb+") as file:
-                    os.fsync(file.fileno())
-                    lengths[name] = file.seek(0, os.SEEK_END)
+        """The bytes in each file that exists."""
+        paths = [self._folder / name for name in self._own_names()]
+        return {path.name: path.stat().st_size for path in paths if path.exists()}
+
+    def sync(self) -> None:
+        """Forces everything to disk; any thread may, while another one appends."""
+        for name in self.lengths():
+            with (self._folder / name).open("rb+") as file:
+                os.fsync(file.fileno())
         durable.sync_directory(self._folder)
-        return lengths
 
     def truncate(self, lengths: Mapping[str, int]) -> None:
         """Brings the files back to what `lengths` said; `{}` removes them all.
@@ -138,11 +138,11 @@ class ResultFiles:
                 os.truncate(path, lengths[name])
             else:
                 path.unlink(missing_ok=True)
-        self.lengths()
+        self.sync()
 
     def close(self) -> None:
         """Forces everything to disk."""
-        self.lengths()
+        self.sync()
 
     def _own_names(self) -> list[str]:
         return [RESULTS, METRIC_ROWS, *(f"{seed}.txt" for seed in self._seeds)]

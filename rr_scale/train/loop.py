@@ -10,7 +10,6 @@ comes before the updates of this one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,7 @@ class Trainer:
         self._open()
         if self.env_step == 0:
             self._evaluate()
-        self._saver.prepare(self._engine.prepare_rows(self._state))
+        self._saver.prepare(self._engine.reader.prepare(self._state))
         stop = False
         while self.env_step < config.max_steps and not stop:
             self._step()
@@ -250,21 +249,17 @@ class Trainer:
             arrays["pending"] = self._engine.placement.to_host(self._pending)
         # Everything is copied here, since what follows is done beside training.
         held = max(self.env_step - self._capacity, 0)
-        leaves = self._engine.leaves(self._state, held, self.env_step)
+        leaves = self._engine.reader.leaves(self._state, held, self.env_step)
         if leaves is not None:
             arrays["leaves"] = leaves
-        start, stop = self._store.missing(self.env_step, self._capacity)
-        save = partial(
-            self._store.save,
-            self.env_step,
-            snapshot.to_saved(self._engine, self._state),
-            host_arrays=arrays,
-            rows=self._engine.rows(self._state, start, stop),
-            total_rows=self.env_step,
-            capacity=self._capacity,
-            pinned=self._health.pinned,
-        )
-        self._saver.take(self.env_step, host, self._outputs, save)
+        step, pinned = self.env_step, self._health.pinned
+        state = snapshot.to_saved(self._engine, self._state)
+        rows = self._engine.reader.rows(self._state, *self._store.missing(step, self._capacity))
+
+        def save(host: dict[str, Any]) -> None:
+            self._store.save(step, state, host, arrays, rows(), step, self._capacity, pinned)
+
+        self._saver.take(step, host, self._outputs, save)
 
     def restore(self) -> None:
         """Continues from the newest checkpoint; result files are left alone until `run`."""

@@ -94,7 +94,7 @@ class Outputs:
     def lengths(
         self, before: Mapping[str, Mapping[str, int]] | None = None
     ) -> dict[str, dict[str, int]]:
-        """Byte lengths of all text files, on disk for sure, per folder.
+        """Byte lengths of all text files, per folder.
 
         Args:
           before: what this said at an earlier step. Training metrics keep
@@ -104,6 +104,11 @@ class Outputs:
         if before is None:
             return now
         return {folder: _with_metrics_of(before[folder], names) for folder, names in now.items()}
+
+    def sync(self) -> None:
+        """Forces all text files to disk; any thread may, while the loop appends."""
+        for files in self._files.values():
+            files.sync()
 
     def truncate(self, lengths: Mapping[str, Mapping[str, int]]) -> None:
         """Cuts all text files back to a checkpoint; {} removes them."""

@@ -58,7 +58,12 @@ class Saver:
         def write() -> None:
             host["best"] = list(self._policies.best)
             host["lengths"] = outputs.lengths(before)
-            self._writer.start(partial(save, host), partial(self._saved, env_step))
+
+            def commit() -> None:
+                outputs.sync()
+                save(host)
+
+            self._writer.start(commit, partial(self._saved, env_step))
 
         self._taken = write
         self.poll()

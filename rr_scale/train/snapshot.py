@@ -19,10 +19,18 @@ from rr_scale.replay import rings
 def to_saved(engine: Engine, state: EngineState) -> Any:
     """Everything but replay rows and their leaves, as plain arrays of the host [S, ...].
 
-    They are copies: on a CPU what comes from the device is a view of it, and
-    the state is about to be donated.
+    They are copies: on a CPU what comes from the device can be a view of it,
+    and the state is about to be donated.
     """
-    return jax.tree.map(np.array, engine.placement.to_host(_plain(state)))
+    return jax.tree.map(_own, engine.placement.to_host(_plain(state)))
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """The array, or a copy if its memory is not NumPy's (parts of several devices were copied)."""
+    memory = array
+    while isinstance(memory.base, np.ndarray):
+        memory = memory.base
+    return array if memory.flags.owndata else np.array(array)
 
 
 def saved_shapes(engine: Engine, seeds: list[int]) -> Any:
