@@ -93,8 +93,8 @@ print("as alone")
 
 def run(code: str, devices: int) -> str:
     """What a fresh process with this many host devices prints."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    environment = {**os.environ, "XLA_FLAGS": flags, "NPROC": "1"}
+    flags = [os.environ.get("XLA_FLAGS", ""), f"--xla_force_host_platform_device_count={devices}"]
+    environment = {**os.environ, "XLA_FLAGS": " ".join(flags), "NPROC": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
