@@ -65,7 +65,9 @@ def slow_evaluations(monkeypatch: pytest.MonkeyPatch, steps: Steps, delay: int) 
     monkeypatch.setattr(Evaluator, "run", slow)
 
 
-@pytest.mark.parametrize(("interval", "death"), [(40, 115), (50, 135)])
+@pytest.mark.parametrize(
+    ("interval", "death"), [pytest.param(40, 115, marks=in_all_tests), (50, 135)]
+)
 def test_training_and_checkpoints_do_not_wait_for_an_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: int, death: int
 ) -> None:
