@@ -66,7 +66,7 @@ def slow_evaluations(monkeypatch: pytest.MonkeyPatch, steps: Steps, delay: int) 
 
 
 @pytest.mark.parametrize(
-    ("interval", "death"), [pytest.param(40, 115, marks=in_all_tests), (50, 135)]
+    ("interval", "death"), [pytest.param(40, 115, marks=pytest.mark.slow), (50, 135)]
 )
 def test_training_and_checkpoints_do_not_wait_for_an_evaluation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: int, death: int
