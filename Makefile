@@ -36,7 +36,9 @@ CURVES := results/sr_sac-finger-spin-rr8 results/sr_sac-walker-walk-rr8 \
   hindsight=results/her-bit-flip/future no_hindsight=results/her-bit-flip/none \
   hindsight=results/her-fetch-reach/future no_hindsight=results/her-fetch-reach/none \
   prioritized=results/per-chain/prioritized uniform=results/per-chain/uniform \
-  prioritized=results/per-cartpole-swingup/prioritized uniform=results/per-cartpole-swingup/uniform
+  prioritized=results/per-cartpole-swingup/prioritized uniform=results/per-cartpole-swingup/uniform \
+  results/cheetah-run-equal-frames/xqc results/cheetah-run-equal-frames/sac \
+  results/cheetah-run-equal-frames/bro_fast results/cheetah-run-equal-frames/sac_rr2
 report: $(INSTALLED)
 	$(PY) scripts/report.py $(CURVES) --title "Results of this repository" --out results/index.html
 
