@@ -17,6 +17,7 @@ from benchmarks import (
     environments,
     evaluation,
     growth,
+    kernels,
     limit,
     memory,
     peers,
@@ -38,6 +39,7 @@ SECTIONS: dict[str, Section] = {
     "memory": memory.section,
     "checkpoints": checkpoints.section,
     "growth": growth.section,
+    "kernels": kernels.section,
 }
 # What decides about speed from outside.
 _VARIABLES = (

@@ -10,7 +10,7 @@ sees has S.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ from rr_scale.config import HyperParams, ReplayConfig
 from rr_scale.engine_reader import ReplayReader
 from rr_scale.engine_state import EngineState, copy_policy, store
 from rr_scale.engine_watch import Watch
-from rr_scale.learn import Learning, learn, metric_names, reset_lane
+from rr_scale.learn import Learning, Rounds, learn, metric_names, reset_lane, rounds_of
 from rr_scale.placement import Placement, placed
 from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
@@ -75,6 +75,11 @@ class Engine:
         self._evaluate = place.program(self._evaluate_lanes, "LLL")
         self._finite = place.program(jax.vmap(all_finite), "L")
 
+    @cached_property
+    def _metrics(self) -> list[str]:
+        """Names of the metrics that `EngineState` adds up."""
+        return metric_names(self._agent, self.sampler, self._replay.storage, self._sizes, self.hp)
+
     @property
     def num_lanes(self) -> int:
         """S."""
@@ -92,6 +97,13 @@ class Engine:
     def shapes(self, seeds: list[int]) -> EngineState:
         """What `init` would give, as shapes and dtypes only."""
         return jax.eval_shape(self._init, self.hp, self._roots(seeds))
+
+    def lowered_step(
+        self, seeds: list[int], transition: Transition, clock: Clock, num_updates: int
+    ) -> jax.stages.Lowered:
+        """The program of a first `step`, on its way to the compiler; takes shapes only."""
+        rounds = self._rounds(0, num_updates)
+        return self._step.lower(self.hp, self.shapes(seeds), transition, clock, rounds)
 
     def _roots(self, seeds: list[int]) -> Array:
         return jnp.stack([root_key(seed) for seed in self.placement.pad(np.array(seeds)).tolist()])
@@ -129,10 +141,17 @@ class Engine:
           transition: leaves [S, ...].
           clock: env_step counts this transition; update is the index of the
             first update to be done.
-          num_updates: compiled once per value.
+          num_updates: compiled once per value; on an accelerator perhaps once
+            more, where some of the steps begin with a delayed update.
         """
         transition = jax.tree.map(self.placement.pad, transition)
-        return self._step(self.hp, state, transition, clock, num_updates)
+        rounds = self._rounds(int(clock.update), num_updates)
+        return self._step(self.hp, state, transition, clock, rounds)
+
+    def _rounds(self, first: int, num_updates: int) -> Rounds:
+        # A conditional is dear where the host has to wait for its predicate. On a
+        # CPU it is not, and a scan gives the bits of its updates one by one.
+        return rounds_of(self._agent, first, num_updates, whole=self.placement.platform != "cpu")
 
     def reset(self, state: EngineState, rule: int, firing: int) -> EngineState:
         """Applies reset rule number `rule` to every lane. Consumes `state`."""
@@ -154,7 +173,11 @@ class Engine:
     def read_metrics(self, state: EngineState) -> tuple[dict[str, np.ndarray], EngineState]:
         """Means [S] since the last reading, of what was computed, and zeroed sums."""
         host = self.placement.to_host(state.metrics)
-        means = {k: mean.total / mean.terms for k, mean in host.items() if mean.terms.all()}
+        means = {
+            name: total / terms
+            for name, total, terms in zip(self._metrics, host.total.T, host.terms.T, strict=True)
+            if terms.all()
+        }
         zeros = self.placement.to_device(jax.tree.map(np.zeros_like, host))
         return means, state._replace(metrics=zeros)
 
@@ -168,8 +191,8 @@ class Engine:
 
         ring = jax.tree.map(tile, rings.empty(self._replay.storage, *self._sizes))
         memory = jax.tree.map(tile, self._agent.initial_memory())
-        names = metric_names(self._agent, self.sampler, self._replay.storage, self._sizes, hp)
-        metrics = {name: Mean(tile(jnp.zeros(())), tile(jnp.zeros(()))) for name in names}
+        zeros = jnp.zeros(len(self._metrics))
+        metrics = jax.tree.map(tile, Mean(zeros, zeros))
         sampler = jax.tree.map(tile, self.sampler.empty(self._sizes[0]))
         first_bad = jnp.full(num_lanes, -1, jnp.int32)
         return EngineState(train, ring, memory, metrics, first_bad, sampler)
@@ -202,18 +225,18 @@ class Engine:
         state: EngineState,
         transition: Transition,
         clock: Clock,
-        num_updates: int,
+        rounds: Rounds,
     ) -> EngineState:
         episode_end = transition.terminated | transition.truncated
         train = jax.vmap(self._agent.observe)(hp, state.train, transition, episode_end)
         state = store(self.sampler, state, transition)._replace(train=train)
         replay, sampler = state.replay, state.sampler
-        if num_updates == 0:
+        if rounds.count == 0:
             return state
 
-        count: int | Array = num_updates
-        if num_updates == 1 and self.placement.platform == "cpu":
-            # A loop over one update would be no loop any more when it is
+        count = None
+        if rounds.count == 1 and self.placement.platform == "cpu":
+            # A loop over one round would be no loop any more when it is
             # compiled, and be fused with what is around it: other bits.
             count = jnp.where(clock.update < 0, 0, 1)
 
@@ -222,7 +245,9 @@ class Engine:
             known = lane_view(sampler._replace(priorities=None), lane)
 
             def updates(before: Learning) -> Learning:
-                return learn(self._agent, self.sampler, hp, ring, known, before, clock, count)
+                return learn(
+                    self._agent, self.sampler, hp, ring, known, before, clock, rounds, count
+                )
 
             if self.placement.has_idle_lanes:
                 # A copy that only fills a device would keep it from helping the others.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from rr_scale.agents.state import TrainState, policy_of
 from rr_scale.replay import rings
 from rr_scale.replay.sampler import Sampler, SamplerState
-from rr_scale.types import Array, Metrics, Transition
+from rr_scale.types import Array, Mean, Transition
 
 
 class EngineState(NamedTuple):
@@ -19,7 +19,7 @@ class EngineState(NamedTuple):
     train: TrainState
     replay: rings.AnyRing
     memory: Any
-    metrics: Metrics  # sums since they were last read
+    metrics: Mean  # [S, K] sums since they were last read
     first_bad: Array  # [S] int32, first update with a non-finite number, -1 if none
     sampler: SamplerState
 

@@ -17,17 +17,47 @@ from rr_scale.replay.lane import lane_view
 from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.replay.sumtree import Tree
 from rr_scale.rng import root_key
-from rr_scale.types import Array, Batch, Clock, Metrics
+from rr_scale.types import Array, Batch, Clock, Mean, Metrics
 
 
 class Learning(NamedTuple):
     """What updates change."""
 
     train: TrainState
-    metrics: Metrics  # sums
+    metrics: Mean  # [K] sums, in the order of `metric_names`
     first_bad: Array  # [] first update with a non-finite number, -1 if none
     highest: Array | None  # [] see `replay.priorities`; None without priorities
     tree: Tree | None
+
+
+class Rounds(NamedTuple):
+    """How the updates of a step are put into loops; part of the program."""
+
+    count: int
+    stretches: tuple[tuple[int | None, int], ...]
+    """Of each round: (phase, length), see `agents.update.stretches`; a phase of None leaves it to
+    the clock"""
+
+    @property
+    def length(self) -> int:
+        """Updates per round."""
+        return sum(length for _, length in self.stretches)
+
+
+def rounds_of(agent: Agent, first: int, num_updates: int, whole: bool) -> Rounds:
+    """The rounds of a step.
+
+    Args:
+      agent: the functions.
+      first: index of the first update.
+      num_updates: how many.
+      whole: whether to make rounds of whole periods of the agent's delays where
+        that comes out even. Else a round is one update that asks the clock.
+    """
+    period = sum(length for _, length in agent.stretches)
+    if whole and num_updates and period and first % period == num_updates % period == 0:
+        return Rounds(num_updates // period, agent.stretches)
+    return Rounds(num_updates, ((None, 1),))
 
 
 def learn(
@@ -38,9 +68,10 @@ def learn(
     known: SamplerState,
     before: Learning,
     clock: Clock,
-    count: int | Array,
+    rounds: Rounds,
+    count: int | Array | None = None,
 ) -> Learning:
-    """`count` updates from what is in the ring.
+    """Updates from what is in the ring.
 
     Args:
       agent, sampler: the functions.
@@ -49,26 +80,44 @@ def learn(
       known: by the sampler of the lane, without priorities.
       before: of the lane.
       clock: `update` is the index of the first update.
-      count: how many; traced, or part of the program.
+      rounds: how many updates, and in what rounds.
+      count: instead of `rounds.count`, if it is not to be part of the program.
     """
     capacity = ring.rows.reward.shape[0]
 
-    def update(index: Array, carry: Learning) -> Learning:
+    def update(index: Array, carry: Learning, phase: int | None) -> Learning:
         train, metrics, first_bad, highest, tree = carry
         now = Clock(clock.env_step, clock.update + index, clock.since_reset + index)
         drawn = sampler.draw(hp, ring, known, tree, train.root, now)
-        train, feedback = agent.update(hp, train, drawn.batches, now)
-        totals = sum(mean.total for mean in feedback.metrics.values())
-        bad = ~jnp.isfinite(totals) & (first_bad < 0)
+        train, feedback = agent.update(hp, train, drawn.batches, now, phase)
+        means = _side_by_side(feedback.metrics)
+        bad = ~jnp.isfinite(means.total).all() & (first_bad < 0)
         first_bad = jnp.where(bad, now.update, first_bad)
-        metrics = jax.tree.map(jnp.add, metrics, feedback.metrics)
+        metrics = jax.tree.map(jnp.add, metrics, means)
         if sampler.learns:
             tree, highest = sampler.feed_back(
                 hp, tree, highest, capacity, drawn.row, feedback.td_error
             )
         return Learning(train, metrics, first_bad, highest, tree)
 
-    return jax.lax.fori_loop(0, count, update, before)
+    def one_round(index: Array, carry: Learning) -> Learning:
+        first = index * rounds.length
+        for phase, length in rounds.stretches:
+            carry = jax.lax.fori_loop(
+                0,
+                length,
+                lambda later, carry, first=first, phase=phase: update(first + later, carry, phase),
+                carry,
+            )
+            first += length
+        return carry
+
+    return jax.lax.fori_loop(0, rounds.count if count is None else count, one_round, before)
+
+
+def _side_by_side(metrics: Metrics) -> Mean:
+    """One vector of all metrics: an accelerator would start a kernel for each scalar."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(metrics[k] for k in sorted(metrics)))
 
 
 def reset_lane(
@@ -101,7 +150,7 @@ def reset_lane(
 def metric_names(
     agent: Agent, sampler: Sampler, storage: str, sizes: tuple[int, int, int], hps: HyperParams
 ) -> list[str]:
-    """Names of the metrics that an update reports, without running one.
+    """Names of the K metrics that an update reports, without running one; sorted.
 
     Args:
       agent, sampler: of the run.
@@ -110,7 +159,7 @@ def metric_names(
       hps: of all lanes, leaves [S].
     """
 
-    def feedback() -> Metrics:
+    def feedback(hps: HyperParams) -> Metrics:
         hp = jax.tree.map(lambda x: x[0], hps)
         train = agent.init(root_key(0), hp)
         ring = rings.empty(storage, 1, *sizes[1:])
@@ -120,4 +169,4 @@ def metric_names(
         drawn = sampler.draw(hp, ring, known, tree, root_key(0), clock)
         return agent.update(hp, train, drawn.batches, clock)[1].metrics
 
-    return list(jax.eval_shape(feedback))
+    return sorted(jax.eval_shape(feedback, hps))

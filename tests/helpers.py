@@ -16,6 +16,7 @@ from rr_scale.agents.ingredients import Ingredients, build_ingredients
 from rr_scale.agents.state import Agent
 from rr_scale.config import HyperParams, RunConfig
 from rr_scale.engine import Engine, EngineState
+from rr_scale.placement import Placement
 from rr_scale.presets import preset
 from rr_scale.presets.registry import with_settings
 from rr_scale.types import Batch, Clock, Transition
@@ -59,10 +60,15 @@ def parts_of(config: RunConfig) -> Ingredients:
     return build_ingredients(config, OBSERVATION_SIZE, ACTION_SIZE, config.schedule_horizon)
 
 
-def new_engine(config: RunConfig, hps: list[HyperParams], capacity: int = CAPACITY) -> Engine:
+def new_engine(
+    config: RunConfig,
+    hps: list[HyperParams],
+    capacity: int = CAPACITY,
+    placement: Placement | None = None,
+) -> Engine:
     """An engine whose programs nobody has compiled yet."""
     sizes = (capacity, OBSERVATION_SIZE, ACTION_SIZE)
-    return Engine(agent_of(config), hps, config.replay, *sizes)
+    return Engine(agent_of(config), hps, config.replay, *sizes, placement)
 
 
 @functools.cache

@@ -29,6 +29,7 @@ from helpers import (
 )
 from marks import in_all_tests
 from reference import Reference, draw_noise
+from rr_scale.agents.update import stretches
 from rr_scale.errors import UserError
 from rr_scale.rng import root_key
 from rr_scale.validation import validate
@@ -189,6 +190,25 @@ def test_delayed_actor_and_targets_move_on_even_updates_only():
             moves = bool(changed(before[part], after[part]))
             assert moves == (part == "critic" or index % 2 == 0), (part, index)
         assert feedbacks[index].metrics["train/actor_loss"].terms == (index % 2 == 0)
+
+
+@pytest.mark.parametrize(
+    ("delay", "other", "expected"),
+    [
+        (1, 1, ((0, 1),)),
+        (2, 2, ((0, 1), (1, 1))),
+        (20, 1, ((0, 1), (1, 19))),
+        (2, 4, ((0, 1), (1, 1), (2, 1), (3, 1))),
+        (3, 20, ()),
+    ],
+)
+def test_updates_with_the_same_steps_are_neighbours_in_a_stretch(delay, other, expected):
+    settings = {"agent.actor_delay": delay, "agent.target_delay": other}
+    agent = tiny("td3", settings).agent
+    assert stretches(agent) == expected
+    due = [[phase % agent.delay(step) == 0 for step in agent.update_order] for phase in range(40)]
+    for begin, length in expected:
+        assert due[begin : begin + length] == [due[begin]] * length
 
 
 def test_first_order_differs_from_actor_first_as_it_should():

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks.flops import flops_per_update, product_flops, update_program
+from benchmarks.hlo import Launches, launches
 from benchmarks.options import Layout, layouts, numbers
 from benchmarks.processes import MeasurementFailed, child, environment, json_line
 from benchmarks.tables import Table, cell, render
@@ -102,6 +103,69 @@ def test_the_compiler_counts_little_beside_the_products() -> None:
     update, shapes = update_program(config, O, A)
     counted = jax.jit(update).lower(*shapes).cost_analysis()["flops"]
     assert 1.0 < counted / flops_per_update(config, O, A) < 1.04
+
+
+_COMPILED = """HloModule jit_step, is_scheduled=true
+
+%add (a: f32[], b: f32[]) -> f32[] {
+  %a = f32[] parameter(0)
+  ROOT %sum = f32[] add(%a, %b)
+}
+
+%multiply (m: f32[4]) -> f32[4] {
+  %m = f32[4]{0} parameter(0)
+  %dot.9 = f32[4]{0} dot(%m, %m), lhs_contracting_dims={0}, rhs_contracting_dims={0}
+  ROOT %tanh.9 = f32[4]{0} tanh(%dot.9)
+}
+
+%due (x: f32[4]) -> f32[4] {
+  %x = f32[4]{0} parameter(0)
+  %gemm.1 = f32[4]{0} fusion(%x), kind=kCustom, calls=%multiply
+  ROOT %own.1 = f32[4]{0} fusion(%gemm.1), kind=kLoop, calls=%add
+}
+
+%not_due (y: f32[4]) -> f32[4] {
+  %y = f32[4]{0} parameter(0)
+  ROOT %copy.2 = f32[4]{0} copy(%y)
+}
+
+%body (s: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %s = (s32[], f32[4]{0}) parameter(0)
+  %v = f32[4]{0} get-tuple-element(%s), index=1
+  %lib = (f32[4]{0}, s8[9]{0}) custom-call(%v), custom_call_target="__cublas$lt$matmul"
+  %c = f32[4]{0} conditional(%p, %v, %v), true_computation=%due, false_computation=%not_due
+  ROOT %out = (s32[], f32[4]{0}) tuple(%i, %c)
+}
+
+ENTRY %main.3 (x.1: f32[4]) -> f32[4] {
+  %x.1 = f32[4]{0} parameter(0)
+  %begin = f32[4]{0} fusion(%x.1), kind=kLoop, calls=%first
+  %all = (s32[], f32[4]{0}) while(%t), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"5"}}
+  %open = (s32[], f32[4]{0}) while(%all), condition=%c, body=%body
+  ROOT %end = f32[4]{0} bitcast(%w)
+}
+"""  # noqa: E501 - as XLA prints it
+
+
+def test_kernels_of_a_compiled_program_count_as_often_as_they_run() -> None:
+    # 5 rounds of the first loop, one of the loop of unknown length.
+    most = Launches(kernels=1 + 6 * 3, products=6 * 2, copies=0, conditionals=6, open_loops=1)
+    least = Launches(kernels=1 + 6 * 2, products=6, copies=6, conditionals=6, open_loops=1)
+    assert launches(_COMPILED, max) == most
+    assert launches(_COMPILED, min) == least
+    with pytest.raises(ValueError, match="no program"):
+        launches("", max)
+
+
+def test_kernels_of_a_real_program() -> None:
+    def repeated(x: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, 7, lambda _, x: jnp.tanh(x @ x), x)
+
+    text = jax.jit(repeated).lower(jnp.ones((64, 64))).compile().as_text()
+    counted = launches(text, max)
+    # A product and the rest of a round at least, in every round.
+    assert counted.products == 7 and counted.kernels >= 14
+    assert counted.conditionals == counted.open_loops == 0
 
 
 def test_numbers_are_shown_with_three_digits() -> None:

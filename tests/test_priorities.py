@@ -29,7 +29,7 @@ from helpers import (
 from marks import in_all_tests
 from rr_scale.config import CriticConfig, HyperParams, ReplayConfig
 from rr_scale.core.values import LOSSES, Returns, value_kind
-from rr_scale.learn import Learning, learn
+from rr_scale.learn import Learning, Rounds, learn
 from rr_scale.replay import priorities, rings, sumtree
 from rr_scale.replay.priorities import Priorities
 from rr_scale.replay.sampler import Sampler, SamplerState
@@ -202,16 +202,18 @@ def lane():
         ring, state = stored(sampler, ring, state, select(make_rows(11, 1), (step, 0)))
     train = agent.init(root_key(5), hp)
     names = jax.eval_shape(lambda: agent.update(hp, train, {"train": make_batch()}, clock(1)))
-    metrics = {name: Mean(jnp.zeros(()), jnp.zeros(())) for name in names[1].metrics}
+    zeros = jnp.zeros(len(names[1].metrics))
     tree = Tree(state.priorities.nodes, jnp.int32(0))
-    before = Learning(train, metrics, jnp.int32(-1), state.priorities.highest, tree)
+    before = Learning(train, Mean(zeros, zeros), jnp.int32(-1), state.priorities.highest, tree)
     return agent, sampler, ring, before, hp
 
 
 @jax.jit
 def learned(before, now, count):
     agent, sampler, ring, _, hp = lane()
-    return learn(agent, sampler, hp, ring, SamplerState(), before, now, count)
+    return learn(
+        agent, sampler, hp, ring, SamplerState(), before, now, Rounds(1, ((None, 1),)), count
+    )
 
 
 def test_updates_set_the_priorities_of_what_they_saw_and_new_rows_get_the_highest():

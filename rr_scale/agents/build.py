@@ -14,7 +14,7 @@ from rr_scale.agents.optimism import initial_duals
 from rr_scale.agents.pessimism import ERRORS
 from rr_scale.agents.reset import make_reset
 from rr_scale.agents.state import Agent, Learner, TrainState
-from rr_scale.agents.update import make_update
+from rr_scale.agents.update import make_update, stretches
 from rr_scale.config import HyperParams, RunConfig
 from rr_scale.optim import Optimizer
 from rr_scale.rng import Stream, stream_key
@@ -61,6 +61,7 @@ def make_agent(
         reset=make_reset(parts, config.resets, init_with),
         diagnose=make_diagnose(parts),
         appraise=make_appraise(parts),
+        stretches=stretches(config.agent),
     )
 
 

@@ -70,8 +70,8 @@ class Agent(NamedTuple):
 
     What `optax.GradientTransformation` is to optimisers: whoever has these
     functions can write any training loop around them. `engine.py` maps them
-    over lanes; nothing here knows that there is more than one. The last two
-    only look, and no loop needs them.
+    over lanes; nothing here knows that there is more than one. `diagnose` and
+    `appraise` only look, and no loop needs them, nor `stretches`.
     """
 
     init: Callable[[Array, HyperParams], TrainState]
@@ -83,11 +83,10 @@ class Agent(NamedTuple):
     mode is 'warmup', 'explore' or 'evaluate' (which ignores and returns the memory)"""
     observe: Callable[[HyperParams, TrainState, Transition, Array], TrainState]
     """(hp, state, transition, episode_end) -> state; once per environment step"""
-    update: Callable[
-        [HyperParams, TrainState, dict[str, Batch], Clock], tuple[TrainState, Feedback]
-    ]
-    """(hp, state, batches, clock) -> (state, feedback); one gradient step. `batches` has 'train'
-    and, if the agent asks for it, 'validation'"""
+    update: Callable[..., tuple[TrainState, Feedback]]
+    """(hp, state, batches, clock, phase=None) -> (state, feedback); one gradient step. `batches`
+    has 'train' and, if the agent asks for it, 'validation'. `phase` is the number of the update in
+    a period of the delays, for a program made for that phase alone"""
     reset: Callable[..., TrainState]
     """(hp, state, index of the rule, how many firings came before, draw) -> state; draw: () ->
     `Batch` is called by rules that look at data, and may be left out for others"""
@@ -97,3 +96,5 @@ class Agent(NamedTuple):
     appraise: Callable[[HyperParams, TrainState, Array, Array], tuple[Array, Array]]
     """(hp, state, observation [E, O], action [E, A]) -> (mean over the critics of Q [E], alpha x
     entropy of the policy [E]), in units of the task's rewards"""
+    stretches: tuple[tuple[int, int], ...]
+    """see `agents.update.stretches`"""

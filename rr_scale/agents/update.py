@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import chex
@@ -23,7 +24,7 @@ from rr_scale.agents.steps import (
     target_step,
     temperature_step,
 )
-from rr_scale.config import HyperParams
+from rr_scale.config import AgentConfig, HyperParams
 from rr_scale.types import Batch, Clock, Feedback, Mean
 
 STEPS: dict[str, Callable[..., tuple[TrainState, Scalars]]] = {
@@ -36,6 +37,29 @@ STEPS: dict[str, Callable[..., tuple[TrainState, Scalars]]] = {
     "pessimism": pessimism_step,
 }
 """Name in `agent.update_order` -> step."""
+
+
+_MOST_STRETCHES = 4
+"""Each one is compiled by itself."""
+
+
+def stretches(config: AgentConfig) -> tuple[tuple[int, int], ...]:
+    """Which updates do the same steps, over one period of the delays.
+
+    Returns:
+      (phase, length) of neighbouring updates that do the same steps: an actor
+      delayed by 20 gives (0, 1), (1, 19). Empty if delays differ so much that
+      there are many of them.
+    """
+    delays = {config.delay(step) for step in config.update_order}
+    starts = {0}
+    period = math.lcm(*delays)
+    for delay in delays - {1}:
+        starts |= {phase for k in range(0, period, delay) for phase in (k, k + 1)}
+    begins = sorted(starts - {period})
+    if len(begins) > _MOST_STRETCHES:
+        return ()
+    return tuple((a, b - a) for a, b in itertools.pairwise([*begins, period]))
 
 
 def prepare(parts: Ingredients, hp: HyperParams, state: TrainState, batch: Batch) -> Batch:
@@ -52,8 +76,9 @@ def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]
     """Builds `Agent.update`.
 
     Neighbouring steps with one delay share one `lax.cond` on the clock, so
-    that a delayed actor costs nothing on the updates in between. The first
-    update of a run does every step.
+    that a delayed actor costs nothing on the updates in between; where the
+    phase is known while compiling, there is none. The first update of a run
+    does every step.
     """
     groups = [
         (delay, tuple(steps))
@@ -70,7 +95,11 @@ def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]
         return state, measured
 
     def update(
-        hp: HyperParams, state: TrainState, batches: dict[str, Batch], clock: Clock
+        hp: HyperParams,
+        state: TrainState,
+        batches: dict[str, Batch],
+        clock: Clock,
+        phase: int | None = None,
     ) -> tuple[TrainState, Feedback]:
         keys = draw_keys(parts, state.root, clock.update)
         given = Given(hp, prepare(parts, hp, state, batches["train"]), clock, keys)
@@ -83,14 +112,15 @@ def make_update(parts: Ingredients) -> Callable[..., tuple[TrainState, Feedback]
                 state, scalars = run_steps(steps, given, state)
                 return state, {k: Mean(v, jnp.ones(())) for k, v in scalars.items()}
 
+            def skip(state: TrainState, do: Callable = do) -> tuple:
+                shapes = jax.eval_shape(do, state)[1]
+                return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
             if delay == 1:
                 state, new = do(state)
+            elif phase is not None:
+                state, new = (skip if phase % delay else do)(state)
             else:
-                shapes = jax.eval_shape(do, state)[1]
-
-                def skip(state: TrainState, shapes: dict = shapes) -> tuple:
-                    return state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-
                 state, new = jax.lax.cond(clock.update % delay == 0, do, skip, state)
             means.update(new)
         td_error = means.pop(TD_ERROR).total
