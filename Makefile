@@ -51,7 +51,8 @@ check: $(INSTALLED)
 # third less time. `test-all` compiles what runs compile.
 test: check
 	XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0" \
-	  $(PY) -m pytest -n 2 -m "not slow and not gpu and not slurm"
+	  $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  -m "not slow and not gpu and not slurm"
 
 test-all: check
 	$(PY) -m pytest

@@ -22,7 +22,7 @@ from rr_scale.config import HyperParams, ReplayConfig
 from rr_scale.engine_reader import ReplayReader
 from rr_scale.engine_state import EngineState, copy_policy, store
 from rr_scale.engine_watch import Watch
-from rr_scale.learn import Learning, Rounds, learn, metric_names, reset_lane, rounds_of
+from rr_scale.learn import Learning, learn, metric_names, reset_lane
 from rr_scale.placement import Placement, placed
 from rr_scale.replay import rings
 from rr_scale.replay.lane import lane_view
@@ -30,6 +30,7 @@ from rr_scale.replay.priorities import Priorities
 from rr_scale.replay.sampler import Sampler
 from rr_scale.replay.sumtree import Tree
 from rr_scale.rng import root_key
+from rr_scale.rounds import Rounds, rounds_of
 from rr_scale.types import Array, Clock, GoalSpec, Mean, Transition
 
 
@@ -141,17 +142,17 @@ class Engine:
           transition: leaves [S, ...].
           clock: env_step counts this transition; update is the index of the
             first update to be done.
-          num_updates: compiled once per value; on an accelerator perhaps once
-            more, where some of the steps begin with a delayed update.
+          num_updates: compiled once per value; on an accelerator up to three
+            times, where delayed steps fall on different ones of the updates.
         """
         transition = jax.tree.map(self.placement.pad, transition)
         rounds = self._rounds(int(clock.update), num_updates)
         return self._step(self.hp, state, transition, clock, rounds)
 
     def _rounds(self, first: int, num_updates: int) -> Rounds:
-        # A conditional is dear where the host has to wait for its predicate. On a
-        # CPU it is not, and a scan gives the bits of its updates one by one.
-        return rounds_of(self._agent, first, num_updates, whole=self.placement.platform != "cpu")
+        # A CPU waits for nobody, and there a scan has the bits of its updates one by one.
+        known = self.placement.platform != "cpu"
+        return rounds_of(self._agent.stretches, first, num_updates, known)
 
     def reset(self, state: EngineState, rule: int, firing: int) -> EngineState:
         """Applies reset rule number `rule` to every lane. Consumes `state`."""
@@ -231,7 +232,7 @@ class Engine:
         train = jax.vmap(self._agent.observe)(hp, state.train, transition, episode_end)
         state = store(self.sampler, state, transition)._replace(train=train)
         replay, sampler = state.replay, state.sampler
-        if rounds.count == 0:
+        if rounds.total == 0:
             return state
 
         count = None

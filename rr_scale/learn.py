@@ -17,6 +17,7 @@ from rr_scale.replay.lane import lane_view
 from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.replay.sumtree import Tree
 from rr_scale.rng import root_key
+from rr_scale.rounds import Rounds, Stretches
 from rr_scale.types import Array, Batch, Clock, Mean, Metrics
 
 
@@ -28,36 +29,6 @@ class Learning(NamedTuple):
     first_bad: Array  # [] first update with a non-finite number, -1 if none
     highest: Array | None  # [] see `replay.priorities`; None without priorities
     tree: Tree | None
-
-
-class Rounds(NamedTuple):
-    """How the updates of a step are put into loops; part of the program."""
-
-    count: int
-    stretches: tuple[tuple[int | None, int], ...]
-    """Of each round: (phase, length), see `agents.update.stretches`; a phase of None leaves it to
-    the clock"""
-
-    @property
-    def length(self) -> int:
-        """Updates per round."""
-        return sum(length for _, length in self.stretches)
-
-
-def rounds_of(agent: Agent, first: int, num_updates: int, whole: bool) -> Rounds:
-    """The rounds of a step.
-
-    Args:
-      agent: the functions.
-      first: index of the first update.
-      num_updates: how many.
-      whole: whether to make rounds of whole periods of the agent's delays where
-        that comes out even. Else a round is one update that asks the clock.
-    """
-    period = sum(length for _, length in agent.stretches)
-    if whole and num_updates and period and first % period == num_updates % period == 0:
-        return Rounds(num_updates // period, agent.stretches)
-    return Rounds(num_updates, ((None, 1),))
 
 
 def learn(
@@ -100,9 +71,8 @@ def learn(
             )
         return Learning(train, metrics, first_bad, highest, tree)
 
-    def one_round(index: Array, carry: Learning) -> Learning:
-        first = index * rounds.length
-        for phase, length in rounds.stretches:
+    def run(stretches: Stretches, first: Array | int, carry: Learning) -> Learning:
+        for phase, length in stretches:
             carry = jax.lax.fori_loop(
                 0,
                 length,
@@ -112,7 +82,13 @@ def learn(
             first += length
         return carry
 
-    return jax.lax.fori_loop(0, rounds.count if count is None else count, one_round, before)
+    def one_round(index: Array, carry: Learning) -> Learning:
+        return run(rounds.stretches, begun + index * rounds.length, carry)
+
+    begun = rounds.begun
+    count = rounds.count if count is None else count
+    learned = jax.lax.fori_loop(0, count, one_round, run(rounds.before, 0, before))
+    return run(rounds.after, begun + rounds.count * rounds.length, learned)
 
 
 def _side_by_side(metrics: Metrics) -> Mean:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from helpers import (
 )
 from rr_scale.placement import Placement, placed
 from rr_scale.rng import Stream, root_key, stream_key
+from rr_scale.rounds import rounds_of
 
 SEEDS = [3, 11, 4]
 WARM_UP = 10
@@ -138,23 +140,47 @@ class Accelerated(Placement):
 
 
 @pytest.mark.parametrize("delay", [2, 3])
-def test_rounds_of_whole_periods_do_what_updates_that_ask_the_clock_do(delay):
+def test_programs_that_know_the_delayed_updates_do_what_those_that_ask_the_clock_do(delay):
     config = tiny("td3", {"agent.actor_delay": delay, "agent.target_delay": delay})
     rows = jax.tree.map(lambda x: x[:, :2], ROWS)
+    late = select(rows, slice(WARM_UP, None))
 
     def trained(engine):
-        late = select(rows, slice(WARM_UP, WARM_UP + 3))
-        # Two rounds; then one update too many for the rounds of the third step.
-        state = train(engine, warmed(engine, SEEDS[:2], rows), select(late, slice(1)), 2 * delay)
-        state = train(engine, state, select(late, slice(1, 2)), 1, 2 * delay)
-        return host(train(engine, state, select(late, slice(2, 3)), delay, 2 * delay + 1))
+        # From every phase: whole rounds, beginnings and ends of rounds, one update alone.
+        state, update = warmed(engine, SEEDS[:2], rows), 0
+        for step, size in enumerate([2 * delay, 1, 1, 3 * delay + 1, 1]):
+            state = train(engine, state, select(late, slice(step, step + 1)), size, update)
+            update += size
+        return host(state)
 
-    in_rounds = new_engine(config, [config.hp] * 2, placement=Accelerated(*placed(2)))
-    whole, single = trained(in_rounds), trained(engine_of(config, 2))
-    assert_close(whole.train, single.train, 1e-4)
-    assert_close(whole.metrics, single.metrics, 1e-3)
-    np.testing.assert_array_equal(whole.metrics.terms, single.metrics.terms)
-    assert 0 < whole.metrics.terms.min() < whole.metrics.terms.max()
+    knowing = new_engine(config, [config.hp] * 2, placement=Accelerated(*placed(2)))
+    known, asked = trained(knowing), trained(engine_of(config, 2))
+    assert_close(known.train, asked.train, 1e-4)
+    assert_close(known.metrics, asked.metrics, 1e-3)
+    np.testing.assert_array_equal(known.metrics.terms, asked.metrics.terms)
+    assert 0 < known.metrics.terms.min() < known.metrics.terms.max()
+
+
+@pytest.mark.parametrize("stretches", [((0, 1),), ((0, 1), (1, 1)), ((0, 1), (1, 2)), ()])
+@pytest.mark.parametrize("known", [False, True])
+def test_rounds_do_as_many_updates_as_were_asked_for_each_in_its_phase(stretches, known):
+    phase_of = [phase for phase, length in stretches for _ in range(length)]
+    for first, num_updates in itertools.product(range(4), range(9)):
+        rounds = rounds_of(stretches, first, num_updates, known)
+        phases = [*rounds.before, *rounds.stretches * rounds.count, *rounds.after]
+        phases = [phase for phase, length in phases for _ in range(length)]
+        assert rounds.total == len(phases) == num_updates
+        if known and stretches:
+            expected = [phase_of[(first + k) % len(phase_of)] for k in range(num_updates)]
+            assert phases == expected
+        else:
+            assert phases == [None] * num_updates
+
+
+def test_a_delay_that_would_take_many_programs_is_left_to_the_clock():
+    stretches = ((0, 1), (1, 19))
+    assert rounds_of(stretches, 0, 20, True).stretches == stretches
+    assert rounds_of(stretches, 0, 32, True).stretches == ((None, 1),)
 
 
 def test_reading_metrics_changes_nothing():

@@ -52,11 +52,13 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     # Without rng, which imports jax.
     "envs": {"errors", "types", "config", "clock", "seeds"},
     "placement": BASE,
-    "learn": ENGINE,
+    "rounds": set(),
+    "learn": ENGINE | {"rounds"},
     "engine_state": ENGINE,
     "engine_watch": ENGINE | {"placement", "engine_state"},
     "engine_reader": ENGINE | {"placement", "engine_state"},
-    "engine": ENGINE | {"placement", "learn", "engine_state", "engine_reader", "engine_watch"},
+    "engine": ENGINE
+    | {"placement", "rounds", "learn", "engine_state", "engine_reader", "engine_watch"},
     "train": ENGINE
     | SETTINGS
     | {"engine", "placement", "envs", "seeds", "durable", "platform", "runfile"},

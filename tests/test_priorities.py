@@ -29,12 +29,13 @@ from helpers import (
 from marks import in_all_tests
 from rr_scale.config import CriticConfig, HyperParams, ReplayConfig
 from rr_scale.core.values import LOSSES, Returns, value_kind
-from rr_scale.learn import Learning, Rounds, learn
+from rr_scale.learn import Learning, learn
 from rr_scale.replay import priorities, rings, sumtree
 from rr_scale.replay.priorities import Priorities
 from rr_scale.replay.sampler import Sampler, SamplerState
 from rr_scale.replay.sumtree import Tree
 from rr_scale.rng import root_key
+from rr_scale.rounds import Rounds
 from rr_scale.types import Mean
 
 SIZES = (OBSERVATION_SIZE, ACTION_SIZE)
@@ -212,7 +213,15 @@ def lane():
 def learned(before, now, count):
     agent, sampler, ring, _, hp = lane()
     return learn(
-        agent, sampler, hp, ring, SamplerState(), before, now, Rounds(1, ((None, 1),)), count
+        agent,
+        sampler,
+        hp,
+        ring,
+        SamplerState(),
+        before,
+        now,
+        Rounds((), 1, ((None, 1),), ()),
+        count,
     )
 
 
