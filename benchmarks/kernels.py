@@ -45,8 +45,8 @@ def section(context: Context) -> Report:
                 rows.append([preset, seeds, *_cells(counted)])
                 progress(f"{preset}, {seeds} seeds: {rows[-1][3]:.4g} kernels per update")
     notes = [
-        "per update, everything around it in its share; waits: conditionals and loops of unknown "
-        "length, where the host waits for the device",
+        "per update of a step that begins with a delayed one, everything around it in its share; "
+        "waits: conditionals and loops of unknown length, where the host waits for the device",
     ]
     return Report([Table(f"kernels: {target}", ["preset", *_COLUMNS], rows, notes)], raw)
 
