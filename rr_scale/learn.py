@@ -5,6 +5,7 @@ And its resets, some of which look at a batch too.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -56,9 +57,10 @@ def learn(
     """
     capacity = ring.rows.reward.shape[0]
 
-    def update(index: Array, carry: Learning, phase: int | None) -> Learning:
+    def update(first: Array | int, phase: int | None, index: Array, carry: Learning) -> Learning:
         train, metrics, first_bad, highest, tree = carry
-        now = Clock(clock.env_step, clock.update + index, clock.since_reset + index)
+        later = first + index
+        now = Clock(clock.env_step, clock.update + later, clock.since_reset + later)
         drawn = sampler.draw(hp, ring, known, tree, train.root, now)
         train, feedback = agent.update(hp, train, drawn.batches, now, phase)
         means = _side_by_side(feedback.metrics)
@@ -73,12 +75,8 @@ def learn(
 
     def run(stretches: Stretches, first: Array | int, carry: Learning) -> Learning:
         for phase, length in stretches:
-            carry = jax.lax.fori_loop(
-                0,
-                length,
-                lambda later, carry, first=first, phase=phase: update(first + later, carry, phase),
-                carry,
-            )
+            one = partial(update, first, phase)
+            carry = one(0, carry) if length == 1 else jax.lax.fori_loop(0, length, one, carry)
             first += length
         return carry
 
