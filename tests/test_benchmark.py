@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -271,14 +272,20 @@ def test_what_is_wrong_with_the_flags_is_one_line(arguments: list[str], complain
 @pytest.mark.slow
 def test_quick_measures_and_records(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    done = benchmark("--quick", "--only", "limit,throughput", "--out", str(out))
+    done = benchmark("--quick", "--only", "limit,throughput,kernels", "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert re.search(r"^sr_sac +2 +2 ", done.stdout, re.MULTILINE)
     record = json.loads(out.read_text())
-    assert list(record["sections"]) == ["limit", "throughput"]
+    assert list(record["sections"]) == ["limit", "throughput", "kernels"]
     assert record["machine"]["versions"]["jax"] == jax.__version__
     [entry] = record["sections"]["throughput"]["raw"]
     assert entry["limit_before"] > 0
     for kind in ("update_only", "whole_run"):
         assert len(entry[kind]["rates"]) == 2
         assert min(entry[kind]["rates"]) > 0
+    counted = record["sections"]["kernels"]["tables"][0]
+    # Without a GPU it takes the libraries of the extra `cuda`, and says so.
+    if importlib.util.find_spec("jax_cuda13_plugin"):
+        assert counted["rows"][0][:3] == ["sr_sac", 2, 2] and counted["rows"][0][3] > 20
+    else:
+        assert counted["title"] == "kernels: not counted, needs a GPU or the extra `cuda`"
