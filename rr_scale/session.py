@@ -20,7 +20,7 @@ from rr_scale.clock import ReplayRatio, firing_steps
 from rr_scale.config import RunConfig
 from rr_scale.envs import suites
 from rr_scale.envs.spec import EnvSpec
-from rr_scale.errors import UserError
+from rr_scale.errors import CheckpointError, UserError
 from rr_scale.train import budget, hindsight
 from rr_scale.train.checkpoint import CheckpointStore
 from rr_scale.train.lock import RunLock, refuse_if_held
@@ -63,8 +63,14 @@ def run(config: RunConfig) -> RunResult:
     refuse_if_held(save_dir)
     reached = 0 if record.discards else store.latest(config.fallback) or 0
     if reached >= config.max_steps:
-        print(f"{save_dir} is finished (env step {reached})", file=sys.stderr)
-        return RunResult(0, save_dir, _report(config, reached))
+        try:
+            failed = store.host(reached)["health"]["failed"]
+        except CheckpointError:
+            if not config.fallback:
+                raise
+        else:
+            print(f"{save_dir} is finished (env step {reached})", file=sys.stderr)
+            return RunResult(1 if failed else 0, save_dir, _report(config, reached))
     environment = suites.make(config.env_name, config.action_repeat)
     spec = environment.spec
     environment.close()

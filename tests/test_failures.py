@@ -103,6 +103,13 @@ def dropping(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     return config
 
 
+def test_a_finished_run_is_reported_with_the_status_that_it_ended_with(
+    dropping: RunConfig, sound: Path
+) -> None:
+    assert run(dropping).exit_status == 1
+    assert run(configured(sound)).exit_status == 0
+
+
 def rows_of(folder: Path, seeds: Sequence[int]) -> list[Row]:
     rows = [row for name in ("results", "metrics") for row in read_results(folder / f"{name}.csv")]
     return [row for row in rows if row.seed in seeds]

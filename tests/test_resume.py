@@ -273,6 +273,18 @@ def test_damage_is_an_error_until_fallback_is_asked_for(
     continue_to_the_end(stopped, sac, fallback=True)
 
 
+def test_the_last_checkpoint_of_a_finished_run_is_not_believed_if_it_is_damaged(
+    sac: RunConfig, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(sac.save_dir, tmp_path / "run")
+    finished = dataclasses.replace(sac, save_dir=str(folder))
+    newest = max((folder / "checkpoints").glob("step-*"))
+    DAMAGES["host.json"](newest)
+    with pytest.raises(CheckpointError, match=f"checkpoints/{newest.name}/host.json"):
+        run(finished)
+    continue_to_the_end(finished, sac, fallback=True)
+
+
 def test_deleted_checkpoints_are_an_error_and_not_a_new_run(stopped: RunConfig) -> None:
     folder = Path(stopped.save_dir)
     shutil.rmtree(folder / "checkpoints")

@@ -173,6 +173,17 @@ class CheckpointStore:
             raise CheckpointError(f"{damage} ({advice})") from damage
         raise damage
 
+    def host(self, step: int) -> dict[str, Any]:
+        """The host state of the checkpoint at `step`, verified; nothing else is read.
+
+        Raises:
+          CheckpointError: it is damaged (names the file).
+        """
+        path = self._folders.path(step)
+        digest = manifests.read(path, self._root).files["host.json"]
+        with durable.open_verified(path / "host.json", digest, self._root) as stream:
+            return json.load(stream)
+
     def discard(self) -> None:
         """Removes everything; to a later start it is all there or all gone.
 
