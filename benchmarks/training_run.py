@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.options import Layout, Options
+from benchmarks.options import Layout, Options, run_config
 from benchmarks.processes import ROOT, child, environment, fail, wait_with_peak
 from rr_scale.analysis.load import Row, read_results
 from rr_scale.errors import UserError
@@ -58,7 +58,10 @@ class Run:
             "settings": options.settings,
             "layout": options.layouts[0],
         }
-        return cls(**(usual | what))
+        run = cls(**(usual | what))
+        # A run does not begin to learn from less than a batch.
+        batch = run_config(run.preset, run.settings).replay.batch_size
+        return dataclasses.replace(run, start_training=max(run.start_training, batch))
 
 
 class Window(NamedTuple):
