@@ -38,7 +38,8 @@ CURVES := results/sr_sac-finger-spin-rr8 results/sr_sac-walker-walk-rr8 \
   prioritized=results/per-chain/prioritized uniform=results/per-chain/uniform \
   prioritized=results/per-cartpole-swingup/prioritized uniform=results/per-cartpole-swingup/uniform \
   results/cheetah-run-equal-frames/xqc results/cheetah-run-equal-frames/sac \
-  results/cheetah-run-equal-frames/bro_fast results/cheetah-run-equal-frames/sac_rr2
+  results/cheetah-run-equal-frames/bro_fast results/cheetah-run-equal-frames/sac_rr2 \
+  results/cheetah-run-equal-frames/simba_v2
 report: $(INSTALLED)
 	$(PY) scripts/report.py $(CURVES) --title "Results of this repository" --out results/index.html
 
