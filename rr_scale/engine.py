@@ -235,20 +235,17 @@ class Engine:
         if rounds.total == 0:
             return state
 
-        count = None
         if rounds.count == 1 and self.placement.platform == "cpu":
             # A loop over one round would be no loop any more when it is
             # compiled, and be fused with what is around it: other bits.
-            count = jnp.where(clock.update < 0, 0, 1)
+            rounds = rounds._replace(count=jnp.where(clock.update < 0, 0, 1))
 
         def one(lane: Array, hp: HyperParams, before: Learning) -> Learning:
             ring = lane_view(replay, lane)
             known = lane_view(sampler._replace(priorities=None), lane)
 
             def updates(before: Learning) -> Learning:
-                return learn(
-                    self._agent, self.sampler, hp, ring, known, before, clock, rounds, count
-                )
+                return learn(self._agent, self.sampler, hp, ring, known, before, clock, rounds)
 
             if self.placement.has_idle_lanes:
                 # A copy that only fills a device would keep it from helping the others.

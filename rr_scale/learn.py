@@ -41,7 +41,6 @@ def learn(
     before: Learning,
     clock: Clock,
     rounds: Rounds,
-    count: int | Array | None = None,
 ) -> Learning:
     """Updates from what is in the ring.
 
@@ -53,7 +52,6 @@ def learn(
       before: of the lane.
       clock: `update` is the index of the first update.
       rounds: how many updates, and in what rounds.
-      count: instead of `rounds.count`, if it is not to be part of the program.
     """
     capacity = ring.rows.reward.shape[0]
 
@@ -84,8 +82,7 @@ def learn(
         return run(rounds.stretches, begun + index * rounds.length, carry)
 
     begun = rounds.begun
-    count = rounds.count if count is None else count
-    learned = jax.lax.fori_loop(0, count, one_round, run(rounds.before, 0, before))
+    learned = jax.lax.fori_loop(0, rounds.count, one_round, run(rounds.before, 0, before))
     return run(rounds.after, begun + rounds.count * rounds.length, learned)
 
 

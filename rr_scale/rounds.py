@@ -8,7 +8,7 @@ steps may change, so there the program is told.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Stretches = tuple[tuple[int | None, int], ...]
 """(phase, length) of updates in a row that do the same steps, see `agents.update.stretches`; a
@@ -20,7 +20,7 @@ class Rounds(NamedTuple):
     """How the updates of a step are put into loops; part of the program."""
 
     before: Stretches
-    count: int
+    count: Any  # rounds; traced where it is not to be part of the program
     stretches: Stretches  # of each round
     after: Stretches
 

@@ -71,9 +71,7 @@ def run(config: RunConfig) -> RunResult:
         else:
             print(f"{save_dir} is finished (env step {reached})", file=sys.stderr)
             return RunResult(1 if failed else 0, save_dir, _report(config, reached))
-    environment = suites.make(config.env_name, config.action_repeat)
-    spec = environment.spec
-    environment.close()
+    spec = suites.spec_of(config.env_name, config.action_repeat)
     hindsight.check(config, spec)
     budget.check(config, spec, len(configure.lanes(config)))
     try:

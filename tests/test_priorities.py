@@ -212,17 +212,8 @@ def lane():
 @jax.jit
 def learned(before, now, count):
     agent, sampler, ring, _, hp = lane()
-    return learn(
-        agent,
-        sampler,
-        hp,
-        ring,
-        SamplerState(),
-        before,
-        now,
-        Rounds((), 1, ((None, 1),), ()),
-        count,
-    )
+    rounds = Rounds((), count, ((None, 1),), ())
+    return learn(agent, sampler, hp, ring, SamplerState(), before, now, rounds)
 
 
 def test_updates_set_the_priorities_of_what_they_saw_and_new_rows_get_the_highest():

@@ -63,9 +63,7 @@ def measure(
         tqdm=False,
     )
     config = configure.resolve(config)
-    environment = suites.make(config.env_name)
-    spec = environment.spec
-    environment.close()
+    spec = suites.spec_of(config.env_name)
     folder = Path(save_dir)
     store = CheckpointStore(folder / "checkpoints")
     with RunLock(folder) as lock:

@@ -56,9 +56,8 @@ def measure(
       `target`, what was compiled for, and `programs`; or `missing`, why
       nothing could be compiled.
     """
-    environment = suites.make(env_name)
-    sizes = (environment.spec.observation_size, environment.spec.action_size)
-    environment.close()
+    spec = suites.spec_of(env_name)
+    sizes = (spec.observation_size, spec.action_size)
     device = _device()
     if device is None:
         return {"missing": "not counted, needs a GPU or the extra `cuda`"}

@@ -44,9 +44,8 @@ def measure(
       `flops_per_update`, and under `timings` per age and replay ratio the
       number of steps and its durations in seconds.
     """
-    environment = suites.make(env_name)
-    sizes = (environment.spec.observation_size, environment.spec.action_size)
-    environment.close()
+    spec = suites.spec_of(env_name)
+    sizes = (spec.observation_size, spec.action_size)
     loop = _Loop(preset, settings, seeds, capacity, *sizes)
     timings = []
     for age in ages:

@@ -56,7 +56,7 @@ def stretches(config: AgentConfig) -> tuple[tuple[int, int], ...]:
     period = math.lcm(*delays)
     for delay in delays - {1}:
         starts |= {phase for k in range(0, period, delay) for phase in (k, k + 1)}
-    begins = sorted(starts - {period})
+    begins = sorted(starts)
     if len(begins) > _MOST_STRETCHES:
         return ()
     return tuple((a, b - a) for a, b in itertools.pairwise([*begins, period]))

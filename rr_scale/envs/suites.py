@@ -15,7 +15,7 @@ import numpy as np
 
 from rr_scale.envs import dmc, gym
 from rr_scale.envs.probes import PROBES
-from rr_scale.envs.spec import Environment, Step
+from rr_scale.envs.spec import Environment, EnvSpec, Step
 from rr_scale.errors import UserError, nearest
 
 UNSUPPORTED: dict[str, str] = {
@@ -69,6 +69,14 @@ def make(name: str, action_repeat: int = 1, pictures: bool = False) -> Environme
     check_name(name)
     environment = _make_single(_canonical(name), pictures)
     return environment if action_repeat == 1 else ActionRepeat(environment, action_repeat)
+
+
+def spec_of(name: str, action_repeat: int = 1) -> EnvSpec:
+    """What `make` would say of its environment, which is closed again."""
+    environment = make(name, action_repeat)
+    spec = environment.spec
+    environment.close()
+    return spec
 
 
 def _canonical(name: str) -> str:
