@@ -22,6 +22,12 @@ class LaneFailure(Exception):
     """A lane turned non-finite under nan_policy=stop; exit status 1."""
 
 
+def require(condition: bool, message: str) -> None:
+    """Raises UserError with `message` unless `condition` holds."""
+    if not condition:
+        raise UserError(message)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.4)

@@ -14,8 +14,7 @@ PACKAGE = ROOT / "rr_scale"
 STANDARD = sys.stdlib_module_names
 
 BASE = {"errors", "types", "config", "rng", "clock"}
-CHECKS = {"combinations", "validation_networks", "validation"}
-SETTINGS = {"errors", "types", "config", "fields", "configure", "presets"} | CHECKS
+SETTINGS = {"errors", "types", "config", "fields", "configure", "presets", "validation"}
 NETWORKS = BASE | {"core"}
 AGENTS = NETWORKS | {"nets", "optim", "normalize"}
 ENGINE = AGENTS | {"agents", "replay"}
@@ -36,10 +35,8 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "clock": {"errors", "types", "config"},
     "presets": {"errors", "config"},
     "fields": {"errors"},
-    "configure": SETTINGS - {"presets"} - CHECKS,
-    "combinations": {"errors", "config"},
-    "validation_networks": {"errors", "config"},
-    "validation": SETTINGS - {"presets"},
+    "configure": SETTINGS - {"presets", "validation"},
+    "validation": {"errors", "config", "fields"},
     "platform": {"errors"},
     "runfile": SETTINGS | {"durable", "platform"},
     "flags": SETTINGS,
