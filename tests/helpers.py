@@ -19,9 +19,11 @@ from rr_scale.engine import Engine, EngineState
 from rr_scale.placement import Placement
 from rr_scale.presets import preset
 from rr_scale.presets.registry import with_settings
-from rr_scale.types import Batch, Clock, Transition
+from rr_scale.types import Batch, Clock, GoalSpec, Transition
 
 OBSERVATION_SIZE, ACTION_SIZE, BATCH_SIZE, CAPACITY = 3, 2, 8, 32
+# What hindsight takes observations for; nothing else looks at it.
+GOAL = GoalSpec(1, "dense", 0.5)
 
 _TINY = {
     "agent.actor.network.hidden": (16,),
@@ -68,7 +70,7 @@ def new_engine(
 ) -> Engine:
     """An engine whose programs nobody has compiled yet."""
     sizes = (capacity, OBSERVATION_SIZE, ACTION_SIZE)
-    return Engine(agent_of(config), hps, config.replay, *sizes, placement)
+    return Engine(agent_of(config), hps, config.replay, *sizes, placement, goal=GOAL)
 
 
 @functools.cache
