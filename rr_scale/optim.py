@@ -57,13 +57,14 @@ def adam(
     decoupled: bool = False,
     decayed: str = "all",
     unit_kernels: bool = False,
+    unit_scales: bool = False,
 ) -> optax.GradientTransformation:
     """Adam (Kingma & Ba 2015), with what else a configuration asks for, in this order.
 
     An L2 penalty is part of the gradient. The global-norm clip sees their
     sum, before Adam's moments; its norm is over one network of one lane.
     Decoupled decay (AdamW; Loshchilov & Hutter 2019) bypasses the moments and
-    is multiplied by the step size. The projection of unit kernels comes last.
+    is multiplied by the step size. Projections come last.
 
     Args:
       learning_rate: scalar.
@@ -74,6 +75,7 @@ def adam(
       decoupled: whether the decay is AdamW's.
       decayed: a key of `DECAYED`.
       unit_kernels: whether there are kernels to project.
+      unit_scales: whether the scales and biases of normalisations are projected.
     """
     decay = []
     if weight_decay is not None:
@@ -87,6 +89,8 @@ def adam(
     parts.append(optax.scale(-learning_rate))
     if unit_kernels:
         parts.append(project_unit_kernels())
+    if unit_scales:
+        parts.append(project_unit_scales())
     return optax.chain(*parts)
 
 
@@ -121,6 +125,30 @@ def project_unit_kernels() -> optax.GradientTransformation:
             return unit_columns(param + change) - param
 
         return jax.tree_util.tree_map_with_path(project, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def project_unit_scales() -> optax.GradientTransformation:
+    """Changes updates so that each normalisation's scale and bias [..., d] end at norm sqrt(d).
+
+    Kim et al., FlashSAC, 2026: one norm for both; a scale without a bias for itself. Modules with a
+    `scale` are normalisations. It must come last, like `project_unit_kernels`.
+    """
+
+    def project(changes: Params, params: Params) -> Params:
+        if "scale" in params:
+            after = jax.tree.map(jnp.add, params, changes)
+            square = sum(jnp.sum(x**2, axis=-1, keepdims=True) for x in after.values())
+            factor = jnp.sqrt(params["scale"].shape[-1] / (square + 1e-8))
+            return {name: factor * after[name] - params[name] for name in params}
+        return {
+            name: project(changes[name], value) if isinstance(value, dict) else changes[name]
+            for name, value in params.items()
+        }
+
+    def update(updates: Params, state: Any, params: Params | None = None) -> tuple[Params, Any]:
+        return project(updates, params), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 

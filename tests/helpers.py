@@ -44,7 +44,7 @@ _STRUCTURAL = [
     f"{part}_{name}"
     for part in ("actor", "critic")
     for name in ("max_grad_norm", "weight_decay", "b1", "b2")
-] + ["dual_b1", "dual_b2", "lr_warmup"]
+] + ["temperature_b1", "temperature_b2", "dual_b1", "dual_b2", "lr_warmup"]
 
 
 def tiny(name: str = "sac", values: dict[str, Any] | None = None) -> RunConfig:

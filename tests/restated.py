@@ -141,7 +141,8 @@ class _Restatement:
 
     def move_dual(self, learned, name, base, gradient, index):
         hp = self.hp
-        first = hp.dual_b1 if hp.dual_b1 >= 0 else hp.adam_b1
+        first = hp.temperature_b1 if name == "log_alpha" else hp.dual_b1
+        first = first if first >= 0 else hp.adam_b1
         adam(hp, self.rate(base, index), learned, name, gradient, (first, hp.adam_b2))
 
     def move_temperature(self, learned, log_prob, action_size, index):

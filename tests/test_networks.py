@@ -91,6 +91,17 @@ def test_simba_is_its_equation():
     np.testing.assert_allclose(features, normalized(params, 1, h), atol=1e-5)
 
 
+def test_flash_is_its_equation():
+    features, params, _ = trunk(trunk="flash", normalization="layer_norm")
+    assert params["Dense_1"]["kernel"].shape == (WIDTH, 4 * WIDTH)
+    h = dense(params, 0, X)
+    y = relu(normalized(params, 0, dense(params, 1, h)))
+    h = h + relu(normalized(params, 1, dense(params, 2, y)))
+    scale = params["FeatureNorm_2"]["RMSNorm_0"]["scale"]
+    expected = h / np.sqrt((h**2).mean(-1, keepdims=True) + 1e-6) * scale
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
 def test_simba_v2_is_its_equation_and_stays_on_the_sphere():
     features, params, _ = trunk(trunk="simba_v2", hidden=(WIDTH, WIDTH))
     scale = np.sqrt(2 / WIDTH)
@@ -135,7 +146,7 @@ def test_crelu_doubles_the_features():
 
 @pytest.mark.parametrize("warmup", [None, 0, 1])
 def test_batch_normalisation_and_renormalisation_are_their_equations(warmup):
-    module = BatchNorm(renorm_warmup=warmup)
+    module = BatchNorm(1e-3, warmup)
     variables = jax.tree.map(np.asarray, module.init(KEY, X, False))
     scale, bias = np.float32([1.5, 0.5, 2.0]), np.float32([0.1, -0.2, 0.3])
     params = {"scale": scale, "bias": bias}

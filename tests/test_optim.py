@@ -6,13 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from helpers import clock, tiny, traced
+from helpers import assert_identical, clock, tiny, traced
 from rr_scale.agents.optimizers import dual_optimizer, network_optimizer
 from rr_scale.optim import polyak, schedule
 
 RNG = np.random.default_rng(0)
 PARAMS = {
     "trunk": {"unit_kernel": RNG.normal(size=(2, 3, 4)), "bias": RNG.normal(size=(2, 4))},
+    "norm": {"scale": RNG.normal(size=(2, 4)), "bias": RNG.normal(size=(2, 4))},
+    "last_norm": {"scale": RNG.normal(size=(2, 4))},
     "value": {"kernel": RNG.normal(size=(2, 4, 1))},
 }
 PARAMS = {k: {n: jnp.float32(v) for n, v in layer.items()} for k, layer in PARAMS.items()}
@@ -43,6 +45,17 @@ def test_kernels_on_the_sphere_have_unit_columns_after_a_step_and_others_do_not(
     np.testing.assert_allclose(
         moved(after, "value", "kernel"), -0.1 * np.sign(GRADIENT["value"]["kernel"]), atol=1e-5
     )
+
+
+def test_scale_and_bias_of_a_normalisation_share_one_norm_after_a_step():
+    after = step({"agent.critic.network.unit_scales": True})
+    free = step({})
+    for norm in ("norm", "last_norm"):
+        square = sum(np.asarray(x) ** 2 for x in free[norm].values()).sum(axis=-1, keepdims=True)
+        for name, value in free[norm].items():
+            np.testing.assert_allclose(after[norm][name], value * np.sqrt(4 / square), rtol=1e-5)
+    for layer in ("trunk", "value"):
+        assert_identical(after[layer], free[layer])
 
 
 @pytest.mark.parametrize("decayed", ["all", "kernels", "free"])
@@ -77,12 +90,14 @@ def test_schedules_warm_up_and_end_where_they_should():
 
 
 def test_each_network_may_have_decays_of_its_own():
-    config = tiny("sac", {"hp.dual_b1": 0.5, "hp.adam_b1": 0.8, "hp.adam_b2": 0.9})
-    hp = traced(config.hp)
-    dual = dual_optimizer(config, 10, lambda hp: hp.temperature_lr)
-    state = dual.step(hp, clock(0), jnp.float32(2), dual.init(hp, jnp.float32(1)), jnp.float32(1))
-    assert float(state[1][0].mu) == pytest.approx(0.5 * 2)
-    assert float(state[1][0].nu) == pytest.approx(0.1 * 4)
+    decays = {"hp.dual_b1": 0.5, "hp.temperature_b1": 0.6, "hp.adam_b1": 0.8, "hp.adam_b2": 0.9}
+    config = tiny("sac", decays)
+    hp, one = traced(config.hp), jnp.float32(1)
+    for name, decay in (("dual", 0.5), ("temperature", 0.6)):
+        dual = dual_optimizer(config, 10, lambda hp: hp.temperature_lr, name)
+        state = dual.step(hp, clock(0), 2 * one, dual.init(hp, one), one)
+        assert float(state[1][0].mu) == pytest.approx((1 - decay) * 2)
+        assert float(state[1][0].nu) == pytest.approx(0.1 * 4)
     network = network_optimizer(config, 10, "actor", config.agent.actor)
     state = network.step(hp, clock(0), GRADIENT, network.init(hp, PARAMS), PARAMS)
     gradient = np.asarray(GRADIENT["value"]["kernel"])

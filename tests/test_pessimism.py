@@ -106,9 +106,9 @@ def test_pessimism_learned_in_validation_reads_that_batch_and_no_other_part_does
     # The actor that follows already sees the new pessimism; the critics do not.
     assert_identical(one.critic, two.critic)
     np.testing.assert_array_equal(first.td_error, second.td_error)
-    # Nothing to validate with yet: weights of zero leave the pessimism alone.
+    # Nothing to validate with yet: weights of zero leave the pessimism alone, and its optimiser.
     none, _ = after(high._replace(weight=jnp.zeros(BATCH_SIZE)))
-    assert float(none.duals["pessimism"].params) == config.hp.pessimism
+    assert_identical(none.duals["pessimism"], state.duals["pessimism"])
 
 
 def test_the_bandit_chooses_between_the_mean_and_the_configured_pessimism():

@@ -15,7 +15,13 @@ OBSERVATION, ACTION, BATCH, WIDTH = 3, 2, 5, 4
 RNG = np.random.default_rng(0)
 S = RNG.normal(size=(BATCH, OBSERVATION)).astype(np.float32)
 A = RNG.normal(size=(BATCH, ACTION)).astype(np.float32)
-INNER = {"mlp": WIDTH, "bronet": WIDTH, "simba": 4 * WIDTH, "simba_v2": 4 * WIDTH, "flash": WIDTH}
+INNER = {
+    "mlp": WIDTH,
+    "bronet": WIDTH,
+    "simba": 4 * WIDTH,
+    "simba_v2": 4 * WIDTH,
+    "flash": 4 * WIDTH,
+}
 
 
 def network(trunk="mlp", **settings):

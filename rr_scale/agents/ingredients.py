@@ -77,7 +77,9 @@ def build_ingredients(
         passes=build_passes(agent.critic, critic),
         actor_optimizer=network_optimizer(config, horizon, "actor", agent.actor),
         critic_optimizer=network_optimizer(config, horizon, "critic", agent.critic),
-        temperature_optimizer=dual_optimizer(config, horizon, lambda hp: hp.temperature_lr),
+        temperature_optimizer=dual_optimizer(
+            config, horizon, lambda hp: hp.temperature_lr, "temperature"
+        ),
         explorer_optimizer=network_optimizer(
             config, horizon, "actor", replace(agent.actor, network=agent.explorer.network)
         ),

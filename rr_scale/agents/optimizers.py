@@ -65,12 +65,13 @@ def network_optimizer(
             decoupled=part.optimizer.name == "adamw",
             decayed=part.optimizer.decayed,
             unit_kernels=part.network.has_unit_kernels,
+            unit_scales=part.network.unit_scales,
         )
     )
 
 
 def dual_optimizer(
-    config: RunConfig, horizon: int, base: Callable[[HyperParams], Array]
+    config: RunConfig, horizon: int, base: Callable[[HyperParams], Array], name: str = "dual"
 ) -> Optimizer:
     """The optimiser of a dual variable: plain Adam.
 
@@ -78,8 +79,9 @@ def dual_optimizer(
       config: a run.
       horizon: env steps at which schedules end.
       base: its step size.
+      name: 'temperature' or 'dual'; the prefix of its decays.
     """
-    rate, decays = scheduled(config, horizon, base), _moment_decays(config, "dual")
+    rate, decays = scheduled(config, horizon, base), _moment_decays(config, name)
     return optimizer(lambda hp, clock: adam(rate(hp, clock), decays(hp), hp.adam_eps))
 
 

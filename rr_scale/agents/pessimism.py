@@ -14,14 +14,14 @@ from rr_scale.types import Array
 
 def _training_error(
     parts: Ingredients, given: Given, state: TrainState, measured: Scalars
-) -> Array:
+) -> tuple[Array, Array]:
     """Cetin & Celiktutan 2023: what the critic step just measured."""
-    return measured["train/q_mean"] - measured["train/target_q_mean"]
+    return measured["train/q_mean"] - measured["train/target_q_mean"], jnp.array(True)
 
 
 def _validation_error(
     parts: Ingredients, given: Given, state: TrainState, measured: Scalars
-) -> Array:
+) -> tuple[Array, Array]:
     """The same on transitions that the critics never learn from, networks as in acting.
 
     A reconstruction: Nauman et al., "A case for validation buffer in
@@ -31,22 +31,25 @@ def _validation_error(
     batch = given.validation
     assert batch is not None
     said, target = bellman_pair(parts, given, state, batch, given.keys.validation)
-    return jnp.mean(batch.weight * (jnp.mean(said, axis=0) - target))
+    return jnp.mean(batch.weight * (jnp.mean(said, axis=0) - target)), jnp.any(batch.weight > 0)
 
 
 ERRORS = {"gpl": _training_error, "vpl": _validation_error}
-"""`agent.pessimism` -> mean of prediction - target, the gradient of the pessimism."""
+"""`agent.pessimism` -> (mean of prediction - target, the gradient of the pessimism; whether there
+was anything to measure)."""
 
 
 def pessimism_step(
     parts: Ingredients, given: Given, state: TrainState, measured: Scalars
 ) -> tuple[TrainState, Scalars]:
     """Pessimism rises while targets exceed predictions, and falls while they fall short."""
-    hp, learner = given.hp, state.duals["pessimism"]
-    error = ERRORS[parts.config.pessimism](parts, given, state, measured)
-    gradient = jax.grad(pessimism_loss)(learner.params, error)
-    learner = descend(parts.pessimism_optimizer, given, learner, gradient)
-    learner = learner._replace(params=jnp.clip(learner.params, hp.pessimism_min, hp.pessimism_max))
-    return state._replace(duals={**state.duals, "pessimism": learner}), {
+    hp, before = given.hp, state.duals["pessimism"]
+    error, known = ERRORS[parts.config.pessimism](parts, given, state, measured)
+    gradient = jax.grad(pessimism_loss)(before.params, error)
+    after = descend(parts.pessimism_optimizer, given, before, gradient)
+    after = after._replace(params=jnp.clip(after.params, hp.pessimism_min, hp.pessimism_max))
+    # Adam's counts rest as well, or the first steps would be many times too long.
+    after = jax.tree.map(lambda new, old: jnp.where(known, new, old), after, before)
+    return state._replace(duals={**state.duals, "pessimism": after}), {
         "train/pessimism_error": error
     }

@@ -53,8 +53,10 @@ class HyperParams:
     actor_b2: float = setting(-1.0, "adam_b2 of the actor (-1: hp.adam_b2)", low=-1)
     critic_b1: float = setting(-1.0, "adam_b1 of the critics (-1: hp.adam_b1)", low=-1)
     critic_b2: float = setting(-1.0, "adam_b2 of the critics (-1: hp.adam_b2)", low=-1)
-    dual_b1: float = setting(-1.0, "adam_b1 of dual variables (-1: hp.adam_b1)", low=-1)
-    dual_b2: float = setting(-1.0, "adam_b2 of dual variables (-1: hp.adam_b2)", low=-1)
+    temperature_b1: float = setting(-1.0, "adam_b1 of the temperature (-1: hp.adam_b1)", low=-1)
+    temperature_b2: float = setting(-1.0, "adam_b2 of the temperature (-1: hp.adam_b2)", low=-1)
+    dual_b1: float = setting(-1.0, "adam_b1 of other dual variables (-1: hp.adam_b1)", low=-1)
+    dual_b2: float = setting(-1.0, "adam_b2 of other dual variables (-1: hp.adam_b2)", low=-1)
     lr_warmup: float = setting(
         0.0, "share of all updates over which step sizes rise from 0", low=0, high=1
     )

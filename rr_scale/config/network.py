@@ -38,6 +38,13 @@ class NetworkConfig:
     renorm_warmup: int = setting(
         100_000, "batches before batch_renorm corrects towards running statistics", low=0
     )
+    batch_epsilon: float = setting(
+        1e-3, "added to the variance by batch_norm and batch_renorm", above=0
+    )
+    unit_scales: bool = setting(
+        False,
+        "scale and bias of each normalisation, together, have norm sqrt(width) after every step",
+    )
     dropout: float = setting(0.0, "rate at which hidden units are dropped in training", low=0)
     kernel: str = setting(
         "free",

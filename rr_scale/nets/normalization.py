@@ -7,12 +7,12 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
+from rr_scale.config import NetworkConfig
 from rr_scale.core.batch_statistics import follow, renorm_correction
 from rr_scale.nets.layers import STATS
 from rr_scale.types import Array
 
 _MOMENTUM = 0.99
-_EPSILON = 1e-3
 
 
 class BatchNorm(nn.Module):
@@ -22,10 +22,11 @@ class BatchNorm(nn.Module):
     last; the running ones move by 1 - 0.99 and are what inference uses (Ioffe
     & Szegedy 2015). Renormalisation corrects the batch towards the running
     statistics (Ioffe, "Batch renormalization", 2017) once it has seen
-    `renorm_warmup` batches; None never does. Constants as in CrossQ (Bhatt et
-    al. 2024): epsilon 1e-3, variance without Bessel's correction.
+    `renorm_warmup` batches; None never does. As in CrossQ (Bhatt et al. 2024)
+    the variance is without Bessel's correction.
     """
 
+    epsilon: float
     renorm_warmup: int | None = None
 
     @nn.compact
@@ -38,15 +39,15 @@ class BatchNorm(nn.Module):
         batches = self.variable(STATS, "batches", jnp.zeros, (), jnp.int32)
         mean, variance = running_mean.value, running_variance.value
         if not train:
-            return (x - mean) / jnp.sqrt(variance + _EPSILON) * scale + bias
+            return (x - mean) / jnp.sqrt(variance + self.epsilon) * scale + bias
         axes = tuple(range(x.ndim - 1))
         batch_mean = jnp.mean(x, axes)
         batch_variance = jnp.mean((x - batch_mean) ** 2, axes)
-        deviation = jnp.sqrt(batch_variance + _EPSILON)
+        deviation = jnp.sqrt(batch_variance + self.epsilon)
         y = (x - batch_mean) / deviation
         if self.renorm_warmup is not None:
             stretch, shift = renorm_correction(
-                batch_mean, deviation, mean, jnp.sqrt(variance + _EPSILON)
+                batch_mean, deviation, mean, jnp.sqrt(variance + self.epsilon)
             )
             corrected = batches.value >= self.renorm_warmup
             y = jnp.where(corrected, y * stretch + shift, y)
@@ -70,11 +71,11 @@ def _identity() -> Callable[[Array, bool], Array]:
     return lambda x, train: x
 
 
-NORMALIZATIONS: dict[str, Callable[[int], Callable[[Array, bool], Array]]] = {
-    "none": lambda warmup: _identity(),
-    "layer_norm": lambda warmup: FeatureNorm(nn.LayerNorm),
-    "rms_norm": lambda warmup: FeatureNorm(nn.RMSNorm),
-    "batch_norm": lambda warmup: BatchNorm(),
-    "batch_renorm": lambda warmup: BatchNorm(renorm_warmup=warmup),
+NORMALIZATIONS: dict[str, Callable[[NetworkConfig], Callable[[Array, bool], Array]]] = {
+    "none": lambda network: _identity(),
+    "layer_norm": lambda network: FeatureNorm(nn.LayerNorm),
+    "rms_norm": lambda network: FeatureNorm(nn.RMSNorm),
+    "batch_norm": lambda network: BatchNorm(network.batch_epsilon),
+    "batch_renorm": lambda network: BatchNorm(network.batch_epsilon, network.renorm_warmup),
 }
-"""`NetworkConfig.normalization` -> (batches of warm-up) -> layer (x, train) -> x."""
+"""`NetworkConfig.normalization` -> (network) -> layer (x, train) -> x."""

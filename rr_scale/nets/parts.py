@@ -38,7 +38,7 @@ def linear(network: NetworkConfig, width: int, *, first: bool = False, gain: flo
 
 def normalized(network: NetworkConfig) -> Part:
     """The normalisation layer, which may be none."""
-    return NORMALIZATIONS[network.normalization](network.renorm_warmup)
+    return NORMALIZATIONS[network.normalization](network)
 
 
 def activated(network: NetworkConfig) -> Callable[[Array], Array]:

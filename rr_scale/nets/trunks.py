@@ -97,10 +97,8 @@ class SimBa(nn.Module):
 class Flash(nn.Module):
     """A dense layer, residual blocks of two, all with normalisation, and a last RMS norm.
 
-    Kim et al., "FlashSAC", 2026: per block x <- x + act(norm(W act(norm(W x)))), batch
-    normalisation throughout. `hidden` has one width per block. Deviations: the
-    scales of batch normalisation are free (theirs are projected to norm
-    sqrt(d)); both layers of a block have its width.
+    Kim et al., "FlashSAC", 2026: per block x <- x + act(norm(W_d act(norm(W_4d x)))), batch
+    normalisation throughout. `hidden` has one width d per block.
     """
 
     config: NetworkConfig
@@ -112,14 +110,13 @@ class Flash(nn.Module):
             x = normalized(config)(x, train)
         x = linear(config, config.hidden[0], first=True)(x, train)
         for block, width in enumerate(config.hidden):
-            y = x
-            for half in range(2):
-                y = linear(config, width)(y, train)
-                y = activated(config)(normalized(config)(y, train))
-                if half == 0:
-                    watch(self, config.layer_names[block], y)
+            y = linear(config, _EXPANSION * width)(x, train)
+            y = activated(config)(normalized(config)(y, train))
+            watch(self, config.layer_names[block], y)
+            y = linear(config, width)(y, train)
+            y = activated(config)(normalized(config)(y, train))
             x = x + dropped(config, self)(y)
-        return NORMALIZATIONS["rms_norm"](0)(x, train)
+        return NORMALIZATIONS["rms_norm"](config)(x, train)
 
 
 TRUNKS: dict[str, type[nn.Module]] = {

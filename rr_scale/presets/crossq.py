@@ -22,7 +22,8 @@ def crossq() -> RunConfig:
         sac(),
         _in_both_networks(_NORMALIZED | {"normalization": "batch_renorm"})
         | {f"hp.{part}_lr": 1e-3 for part in ("actor", "critic", "temperature")}
-        | {"hp.adam_b1": 0.5, "hp.target_entropy_scale": 1.0, "start_training": 5_000}
+        | {"hp.actor_b1": 0.5, "hp.critic_b1": 0.5}
+        | {"hp.target_entropy_scale": 1.0, "start_training": 5_000}
         | {"agent.actor.log_sigma_map": "clip", "agent.actor.log_sigma_min": -20.0}
         | {"agent.critic.network.hidden": (2048, 2048), "agent.critic.loss_scale": 0.5}
         | {"agent.critic.target_network": "none", "agent.actor_delay": 3}

@@ -81,17 +81,18 @@ def xqc() -> RunConfig:
 
 
 def _flash(*widths: int) -> NetworkConfig:
-    return replace(_unit_batch_norm(*widths), trunk="flash")
+    network = _unit_batch_norm(*widths)
+    return replace(network, trunk="flash", batch_epsilon=1e-5, unit_scales=True)
 
 
 @register
 def flash_sac() -> RunConfig:
     """Small batch-normalised networks, repeated noise, one update per step on large batches.
 
-    Kim et al., "FlashSAC", 2026, in its setting for one simulated environment.
-    Deviations: batch normalisation's scales are free; float32; no warm-up of
-    the step size; expansion of the blocks, the norm of the output layer and
-    the action repeat are assumptions.
+    Kim et al., "FlashSAC", 2026, in its setting for one simulated environment,
+    layers as in public copies of the authors' code. Deviations: the actor's
+    batch is s alone; its step size follows the clock; the action repeat is an
+    assumption.
     """
     settings = _SCALED | {
         "start_training": 10_000,
@@ -101,6 +102,7 @@ def flash_sac() -> RunConfig:
         "agent.critic.loss_scale": 0.5,
         "agent.update_order": _ACTOR_FIRST,
         "agent.actor_delay": 2,
+        "agent.lr_schedule": "cosine",
         "agent.noise_repeat": 16,
         "agent.reward_scale": "return_bound",
         "hp.lr_end": 0.5,

@@ -42,6 +42,7 @@ def bro_fast() -> RunConfig:
         "agent.explorer.network": _bronet(256),
         "hp.actor_weight_decay": 1e-4,
         "hp.critic_weight_decay": 1e-4,
+        "hp.temperature_b1": 0.5,
         "hp.pessimism": 0.0,
     }
     return with_settings(sac(), settings)

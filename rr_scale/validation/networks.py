@@ -10,6 +10,7 @@ _RESIDUAL = ("bronet", "simba", "simba_v2", "flash")
 _OWN_LAYERS = {
     "normalization": "none",
     "normalize_input": False,
+    "unit_scales": False,
     "dropout": 0.0,
     "kernel": "free",
     "unit_head": False,
@@ -65,7 +66,7 @@ def _check_network(network: NetworkConfig, path: str) -> None:
             f"{path}.normalize_after_activation is for {path}.trunk=mlp, got {network.trunk}"
         )
     if network.normalization == "none":
-        for name in ("normalize_input", "normalize_after_activation"):
+        for name in ("normalize_input", "normalize_after_activation", "unit_scales"):
             if getattr(network, name):
                 raise UserError(f"{path}.{name} needs {path}.normalization, which is none")
     if network.kernel == "spectral_norm" and network.trunk == "mlp" and len(network.hidden) < 2:

@@ -15,7 +15,9 @@ _LARGEST_SEED = 2**31 - 1
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 _RESERVED = ("checkpoints", "lock", "policies", "replay", "run.json")
 _MOMENT_DECAYS = tuple(
-    f"{part}_{moment}" for part in ("adam", "actor", "critic", "dual") for moment in ("b1", "b2")
+    f"{part}_{moment}"
+    for part in ("adam", "actor", "critic", "temperature", "dual")
+    for moment in ("b1", "b2")
 )
 
 
