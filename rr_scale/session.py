@@ -21,7 +21,7 @@ from rr_scale.config import RunConfig
 from rr_scale.envs import suites
 from rr_scale.envs.spec import EnvSpec
 from rr_scale.errors import CheckpointError, UserError
-from rr_scale.train import budget, hindsight
+from rr_scale.train import budget, episodes
 from rr_scale.train.checkpoint import CheckpointStore
 from rr_scale.train.lock import RunLock, refuse_if_held
 from rr_scale.train.loop import Trainer
@@ -72,7 +72,7 @@ def run(config: RunConfig) -> RunResult:
             print(f"{save_dir} is finished (env step {reached})", file=sys.stderr)
             return RunResult(1 if failed else 0, save_dir, _report(config, reached))
     spec = suites.spec_of(config.env_name, config.action_repeat)
-    hindsight.check(config, spec)
+    episodes.check(config, spec)
     budget.check(config, spec, len(configure.lanes(config)))
     try:
         with noting_signals() as signals, RunLock(save_dir) as lock:

@@ -260,8 +260,10 @@ def test_priorities_leave_validation_rows_alone_and_weights_begin_with_a_whole_b
     np.testing.assert_array_equal(batches["validation"].weight, 1.0)
 
 
-def test_about_the_configured_share_of_episodes_is_kept_and_never_the_first():
+def test_about_the_configured_share_of_episodes_is_kept_and_never_two_in_a_row():
     kept = jax.vmap(lambda episode: routing.is_kept(root_key(0), episode, 0.05))(jnp.arange(4000))
     assert not kept[0] and np.mean(kept) == pytest.approx(0.05, abs=0.012)
+    half = jax.vmap(lambda episode: routing.is_kept(root_key(0), episode, 0.5))(jnp.arange(40))
+    np.testing.assert_array_equal(half, np.arange(40) % 2 == 1)
     other = jax.vmap(lambda episode: routing.is_kept(root_key(1), episode, 0.05))(jnp.arange(4000))
     assert (kept != other).any()

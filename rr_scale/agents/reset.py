@@ -21,11 +21,12 @@ from rr_scale.agents.ingredients import Ingredients
 from rr_scale.agents.recycle import names_on, recycle, watch_networks
 from rr_scale.agents.state import Learner, TrainState
 from rr_scale.config import HyperParams, ResetRule
+from rr_scale.core.spheres import UNIT_KERNEL, unit_columns
 from rr_scale.errors import UserError
 from rr_scale.nets.heads import HEADS
 from rr_scale.nets.layout import HiddenLayer, Path, below, layout
 from rr_scale.rng import Stream, stream_key
-from rr_scale.types import Array, Batch
+from rr_scale.types import Array, Batch, Params
 
 
 def _is_head(names: Path) -> bool:
@@ -61,13 +62,20 @@ def _reset_learner(
     if rule.how == "reinitialize":
         return fresh
 
-    # Written so that a leaf which is not reset (n is o) stays as it is, bit for bit.
-    def mix(o: Array, n: Array) -> Array:
-        return o + (1.0 - rule.keep) * (n - o)
+    def mix(path: tuple, o: Array, n: Array) -> Array:
+        # A leaf that is not reset stays as it is, bit for bit.
+        if n is o:
+            return o
+        mixed = o + (1.0 - rule.keep) * (n - o)
+        # Between two points of the sphere; no optimiser brings a target back to it.
+        return unit_columns(mixed) if names_on(path)[-1] == UNIT_KERNEL else mixed
+
+    def mixed(old_params: Params, new_params: Params) -> Params:
+        return jax.tree_util.tree_map_with_path(mix, old_params, new_params)
 
     return fresh._replace(
-        params=jax.tree.map(mix, old.params, fresh.params),
-        target=None if old.target is None else jax.tree.map(mix, old.target, fresh.target),
+        params=mixed(old.params, fresh.params),
+        target=None if old.target is None else mixed(old.target, fresh.target),
     )
 
 

@@ -33,6 +33,9 @@ CRITIC: dict[str, dict[str, Any]] = {
     | {
         "agent.pessimism": "gpl",
         "agent.update_order": ("critic", "pessimism", "target", "actor", "temperature"),
+        # Theirs is 3e-4 in units of the distance of two critics.
+        "hp.pessimism_lr": 6e-4,
+        "hp.dual_b1": 0.5,
     },
 }
 NETWORK: dict[str, dict[str, Any]] = {

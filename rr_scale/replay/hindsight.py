@@ -72,11 +72,13 @@ def form(
     then = achieved(goal, next_observation(ring, index))
     reward, terminated = ring.rows.reward[index], ring.rows.terminated[index]
     reward = jnp.where(relabelled[:, None], goal_reward(goal, then, new[:, None]), reward)
+    # Beyond either lie rows of another episode, whatever counts as termination below.
+    ends = terminated | ring.rows.truncated[index]
     if config.relabel_terminates:
         success = reached(goal, then, new[:, None])
         terminated = jnp.where(relabelled[:, None], success, terminated)
     reward, discount, offset = n_step_window(
-        reward, terminated, ring.rows.truncated[index], ages < ring.size, hp.discount
+        reward, terminated, ends, ages < ring.size, hp.discount
     )
     last = by_age(ring, ages[:, 0] + offset)
     if not config.bootstrap_on_truncation:

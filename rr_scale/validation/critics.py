@@ -56,6 +56,13 @@ def check_pessimism(config: RunConfig) -> None:
         f"agent.critic.loss={agent.critic.loss} needs agent.critic.value=scalar, "
         f"got '{agent.critic.value}'",
     )
+    compared = agent.critic.target_subset or agent.critic.ensemble_size
+    require(
+        agent.pessimism == "fixed" or compared > 1,
+        f"agent.pessimism={agent.pessimism} needs critics that can disagree: "
+        f"agent.critic.ensemble_size must be at least 2 (and agent.critic.target_subset not 1), "
+        f"got {agent.critic.ensemble_size} ({agent.critic.target_subset})",
+    )
     learned = agent.pessimism in _LEARNED_PESSIMISM
     check_step(agent, "pessimism", "critic", learned, f"agent.pessimism={agent.pessimism}")
     for hp in config.variant_hps():

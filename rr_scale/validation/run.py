@@ -37,6 +37,11 @@ def check_sizes(config: RunConfig) -> None:
         replay.capacity >= replay.n_step,
         f"replay.capacity must be at least replay.n_step ({replay.n_step}), got {replay.capacity}",
     )
+    require(
+        not replay.relabel_terminates or replay.hindsight != "none",
+        "replay.relabel_terminates=true is about goals of hindsight: replay.hindsight must not be "
+        "none",
+    )
     last = config.seed + config.num_seeds - 1
     require(
         last <= _LARGEST_SEED,

@@ -1,4 +1,4 @@
-"""What hindsight asks of the task and of the sizes."""
+"""What hindsight and validation episodes ask of the task and of the sizes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,27 @@ from rr_scale.train.budget import ring_capacity
 
 
 def check(config: RunConfig, spec: EnvSpec) -> None:
-    """Refuses what would leave hindsight without a goal or without an episode.
+    """Refuses what would leave hindsight without a goal, or training without an episode.
 
     Raises:
       UserError: in one line that names both settings.
     """
+    if config.replay.hindsight != "none":
+        _check_hindsight(config, spec)
+    # One episode may be kept for validation; its neighbours never are. A ring of a whole run begins
+    # with one that is trained on.
+    capacity, share = config.replay.capacity, config.replay.validation_share
+    holds_two = spec.horizon is not None and capacity >= 2 * spec.horizon
+    if share > 0 and capacity < config.max_steps and not holds_two:
+        raise UserError(
+            f"replay.validation_share={share} needs replay.capacity of at least two of the "
+            f"longest episodes of {config.env_name} ({spec.horizon or 'no time limit'}) or of "
+            f"max_steps ({config.max_steps}), got {capacity}"
+        )
+
+
+def _check_hindsight(config: RunConfig, spec: EnvSpec) -> None:
     strategy = f"replay.hindsight={config.replay.hindsight}"
-    if config.replay.hindsight == "none":
-        return
     if spec.goal is None or spec.horizon is None:
         raise UserError(
             f"{strategy} needs a task with goals and a time limit, "
