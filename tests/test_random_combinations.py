@@ -2,12 +2,15 @@
 
 What does not fit is refused by `validate` and drawn again; what is accepted
 must learn: everything finite and everything changed after 50 updates, by a
-program that is not that of `sac`.
+program that is not that of `sac`. And a run with it, with a way of replay and
+a reset drawn at random as well, must resume exactly.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +18,15 @@ import numpy as np
 import pytest
 
 from helpers import agent_of, changed, host, make_batch, named, tiny, traced
+from rr_scale import run
+from rr_scale.config import ResetRule
 from rr_scale.core.aggregate import AGGREGATES
 from rr_scale.errors import UserError
+from rr_scale.presets.registry import with_settings
 from rr_scale.rng import root_key
 from rr_scale.types import Clock
 from rr_scale.validation import validate
+from small_runs import dying, exact_files, share_engines
 
 UPDATES, BATCHES = 50, 4
 # Each program runs once: compiling it well would cost more than it saves.
@@ -62,6 +69,33 @@ CHOICES = {
     "agent.noise_repeat": (1, 4),
     "hp.critic_weight_decay": (0.0, 0.01),
     "hp.critic_max_grad_norm": (np.inf, 1.0),
+}
+# What only whole runs have.
+AT = {"unit": "env_steps", "at": (50, 70)}
+IN_RUNS = {
+    "replay.sampling": ("uniform", "prioritized", "lap"),
+    "replay.hindsight": ("none", "future", "final", "episode"),
+    "replay.validation_share": (0.0, 0.3),
+    "replay.storage": ("plain", "compact"),
+    "replay.n_step": (1, 3),
+    "agent.exploration": ("policy", "gaussian", "ou"),
+    "resets": (
+        (ResetRule(**AT),),
+        (ResetRule(**AT, what="last_layers"),),
+        (ResetRule(**AT, what="critic", how="shrink_perturb"),),
+        (ResetRule(**AT, what="actor", layers=("hidden_0",)),),
+        (ResetRule(**AT, how="recycle", score="relative", threshold=0.5),),
+    ),
+}
+RUN = {
+    # Has goals and episodes of 8 steps, so the ring wraps and keeps several.
+    "env_name": "probe-bit-flip",
+    "max_steps": 90,
+    "eval_interval": 45,
+    "eval_episodes": 1,
+    "log_interval": 15,
+    "checkpoint_freq": 30,
+    "replay.capacity": 50,
 }
 
 
@@ -120,10 +154,14 @@ def program_of_sac():
     return str(traced_run(tiny("sac")).jaxpr)
 
 
-SEEDS = [pytest.param(seed, marks=() if seed < 10 else pytest.mark.slow) for seed in range(100)]
+def seeds(normal):
+    """A hundred, of which the first few are in the normal tests."""
+    return [
+        pytest.param(seed, marks=() if seed < normal else pytest.mark.slow) for seed in range(100)
+    ]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", seeds(10))
 def test_what_fits_learns_in_all_its_parts(seed):
     config, _ = draw(seed)
     traced_program = traced_run(config)
@@ -136,6 +174,37 @@ def test_what_fits_learns_in_all_its_parts(seed):
     # What observing changes, updates must leave alone.
     constant = {path for path in named(before) if path == ".root" or "normalizers" in path}
     assert changed(before, after) == set(named(before)) - constant
+
+
+def draw_run(seed):
+    """A run with the combination of this seed, and with a way of replay and resets that fits."""
+    config, _ = draw(seed)
+    if config.agent.pessimism == "gpl":
+        config = with_settings(config, {"agent.pessimism": ("gpl", "vpl")[seed % 2]})
+    rng = np.random.default_rng([seed, 1])
+    for _ in range(1000):
+        values = {path: options[rng.integers(len(options))] for path, options in IN_RUNS.items()}
+        whole = with_settings(config, RUN | values)
+        try:
+            validate(whole)
+        except UserError:
+            continue
+        return whole
+    raise AssertionError("nothing fits")
+
+
+@pytest.mark.parametrize("seed", seeds(5))
+def test_what_fits_resumes_exactly(seed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    share_engines(monkeypatch)
+    config = draw_run(seed)
+    whole, crashed = (
+        dataclasses.replace(config, save_dir=str(tmp_path / name)) for name in ("whole", "crashed")
+    )
+    assert run(whole).exit_status == 0
+    with dying("_step", 80):
+        run(crashed)
+    assert run(dataclasses.replace(crashed, resume="must")).exit_status == 0
+    assert exact_files(tmp_path / "crashed") == exact_files(tmp_path / "whole")
 
 
 def test_draws_are_combinations_that_differ():
