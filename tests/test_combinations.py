@@ -45,6 +45,17 @@ def test_what_fits_is_accepted(values):
     ("values", "first", "second"),
     [
         (
+            GPL | {"agent.critic.ensemble_size": 1},
+            "agent.pessimism",
+            "agent.critic.ensemble_size",
+        ),
+        ({"replay.relabel_terminates": True}, "replay.relabel_terminates", "replay.hindsight"),
+        (
+            {"agent.critic.network.unit_scales": True},
+            "agent.critic.network.unit_scales",
+            "agent.critic.network.normalization",
+        ),
+        (
             {"agent.actor.network.trunk": "flash", "agent.actor.network.activation": "crelu"},
             "agent.actor.network.activation",
             "agent.actor.network.trunk",

@@ -16,6 +16,7 @@ from rr_scale.core.goals import goal_reward, reached
 from rr_scale.envs import goal_tasks, suites
 from rr_scale.envs.hard_probes import BitFlip, Chain
 from rr_scale.errors import UserError
+from rr_scale.train import episodes
 from small_runs import tiny
 
 PAIRS = 10_000
@@ -130,3 +131,14 @@ def test_hindsight_where_it_cannot_work_is_refused(settings, message, tmp_path: 
     with pytest.raises(UserError, match=message):
         run(tiny("sac", tmp_path / "run", **given))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_ring_that_may_hold_nothing_but_validation_is_refused(tmp_path: Path):
+    settings = {"env_name": "probe-bit-flip", "replay.validation_share": 0.3, "start_training": 16}
+    small = tiny("sac", tmp_path / "run", **settings, **{"replay.capacity": 16 - 1})
+    with pytest.raises(UserError, match="validation_share=0.3 needs replay.capacity of at least"):
+        episodes.check(small, suites.spec_of(small.env_name))
+    episodes.check(
+        tiny("sac", tmp_path / "run", **settings, **{"replay.capacity": 16}),
+        suites.spec_of(small.env_name),
+    )

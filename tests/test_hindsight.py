@@ -72,9 +72,13 @@ def rows_of(batch):
     return np.array([by_action[row.tobytes()] for row in batch.action])
 
 
-def drawn(capacity, inserted, share=0.8, root=0, **more):
+def drawn(capacity, inserted, share=0.8, root=0, ends="truncated", **more):
     """(batches, insertion index of the rows of the training batch)."""
     sampler, ring, state = filled(capacity, inserted, **more)
+    if ends == "terminated":
+        rows = ring.rows
+        swapped = rows._replace(terminated=rows.truncated, truncated=rows.terminated)
+        ring = ring._replace(rows=swapped)
     hp = traced(HyperParams(hindsight_share=share, discount=DISCOUNT))
     tree = Tree(state.priorities.nodes, 0) if state.priorities else None
 
@@ -187,6 +191,13 @@ def test_reaching_a_chosen_goal_ends_the_episode_only_if_asked_for():
         np.testing.assert_allclose(batches["train"].reward, reward, rtol=1e-6)
         np.testing.assert_allclose(batches["train"].discount, discount, rtol=1e-6)
         assert (discount == 0).any() == terminates
+
+
+def test_a_window_does_not_leave_its_episode_where_reaching_a_goal_decides_about_its_end():
+    batches, rows = drawn(100, ROWS, 1.0, ends="terminated", n_step=3, relabel_terminates=True)
+    reward, discount = expected(batches["train"], rows, 3, terminates=True)
+    np.testing.assert_allclose(batches["train"].reward, reward, rtol=1e-6)
+    np.testing.assert_allclose(batches["train"].discount, discount, rtol=1e-6)
 
 
 def test_a_ring_that_was_away_draws_the_same():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import (
+    agent_of,
     assert_identical,
     changed,
     engine_of,
@@ -18,10 +19,12 @@ from helpers import (
     named,
     select,
     tiny,
+    traced,
     train,
 )
 from rr_scale.config import ResetRule
 from rr_scale.nets.heads import HEADS
+from rr_scale.rng import root_key
 
 RULES = {
     "all": ResetRule(),
@@ -213,3 +216,16 @@ def test_learning_goes_on_after_a_reset():
     after = host(train(engine, on_device, rows, 3, update=6))
     assert (after.first_bad == -1).all()
     assert changed(after.train.critic.params, state.train.critic.params)
+
+
+def test_shrunk_unit_kernels_and_their_targets_stay_on_the_sphere():
+    kernels = {"agent.critic.network.kernel": "unit_norm"}
+    config = tiny("sac", kernels | {"resets": (ResetRule(how="shrink_perturb"),)})
+    agent, hp = agent_of(config), traced(config.hp)
+    state = agent.init(root_key(0), hp)
+    critic = agent.reset(hp, state, 0, np.int32(1)).critic
+    for params in (critic.params, critic.target):
+        kernel = np.asarray(params["trunk"]["UnitDense_0"]["unit_kernel"])
+        np.testing.assert_allclose(np.linalg.norm(kernel, axis=-2), 1.0, atol=1e-6)
+        old = np.asarray(state.critic.params["trunk"]["UnitDense_0"]["unit_kernel"])
+        assert np.abs(kernel - old).max() > 0.1
