@@ -194,7 +194,9 @@ def test_reaching_a_chosen_goal_ends_the_episode_only_if_asked_for():
 
 
 def test_a_window_does_not_leave_its_episode_where_reaching_a_goal_decides_about_its_end():
-    batches, rows = drawn(100, ROWS, 1.0, ends="terminated", n_step=3, relabel_terminates=True)
+    # A goal of any step: one that was achieved before the row need not be met again.
+    more = {"hindsight": "episode", "n_step": 3, "relabel_terminates": True}
+    batches, rows = drawn(100, ROWS, 1.0, ends="terminated", **more)
     reward, discount = expected(batches["train"], rows, 3, terminates=True)
     np.testing.assert_allclose(batches["train"].reward, reward, rtol=1e-6)
     np.testing.assert_allclose(batches["train"].discount, discount, rtol=1e-6)
