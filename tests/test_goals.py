@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from rr_scale import run
+from rr_scale.config import ResetRule
 from rr_scale.core.goals import goal_reward, reached
 from rr_scale.envs import goal_tasks, suites
 from rr_scale.envs.hard_probes import BitFlip, Chain
@@ -117,6 +118,9 @@ def test_without_the_package_its_extra_is_named(monkeypatch):
         suites.check_name("FetchReach-v4")
 
 
+EARLY = ResetRule(unit="env_steps", at=(7, 50), how="recycle")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -124,6 +128,7 @@ def test_without_the_package_its_extra_is_named(monkeypatch):
         ({"action_repeat": 2}, "replay.hindsight=future needs action_repeat=1"),
         ({"start_training": 16, "env_name": "FetchReach-v4"}, "start_training of at least 50"),
         ({"replay.capacity": 30}, "replay.capacity and max_steps of at least 32"),
+        ({"resets": (EARLY,)}, "how=recycle to fire from env step 8 on .* got 7"),
     ],
 )
 def test_hindsight_where_it_cannot_work_is_refused(settings, message, tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rr_scale.clock import ReplayRatio, firing_steps
 from rr_scale.config import RunConfig
 from rr_scale.envs.spec import EnvSpec
 from rr_scale.errors import UserError
@@ -44,6 +45,14 @@ def _check_hindsight(config: RunConfig, spec: EnvSpec) -> None:
         raise UserError(
             f"{strategy} needs start_training of at least {spec.horizon} (the longest episode of "
             f"{config.env_name}: there must be a whole one), got {config.start_training}"
+        )
+    recycling = tuple(rule for rule in config.resets if rule.how == "recycle")
+    ratio = ReplayRatio(config.updates_per_step, config.start_training)
+    early = firing_steps(recycling, ratio, spec.horizon - 1)
+    if early:
+        raise UserError(
+            f"{strategy} needs resets with how=recycle to fire from env step {spec.horizon} on (the "
+            f"longest episode of {config.env_name}: they look at whole ones), got {early[0]}"
         )
     # A whole one beside one that goes on and one that is being overwritten,
     # also in a compact ring that gave up rows.
