@@ -51,8 +51,8 @@ def _check_hindsight(config: RunConfig, spec: EnvSpec) -> None:
     early = firing_steps(recycling, ratio, spec.horizon - 1)
     if early:
         raise UserError(
-            f"{strategy} needs resets with how=recycle to fire from env step {spec.horizon} on (the "
-            f"longest episode of {config.env_name}: they look at whole ones), got {early[0]}"
+            f"{strategy} needs resets with how=recycle to fire from env step {spec.horizon} on "
+            f"(the longest episode of {config.env_name}: they look at whole ones), got {early[0]}"
         )
     # A whole one beside one that goes on and one that is being overwritten,
     # also in a compact ring that gave up rows.
