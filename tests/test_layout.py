@@ -91,7 +91,7 @@ def test_what_leads_to_units_changes_them_and_only_what_reads_them_passes_that_o
     """Two draws for the same units of one layer: these differ, the rest of the network does not."""
     network, critic = build(trunk, **settings)
     (name, layer), *_ = layout(network).items()
-    units = np.arange(WIDTH * (4 if trunk == "simba" else 1)) % 2 == 0
+    units = np.arange(WIDTH * (4 if trunk in ("simba", "flash") else 1)) % 2 == 0
     s, a = (np.ones((BATCH, size), np.float32) for size in (OBSERVATION, ACTION))
 
     def learner(seed):
