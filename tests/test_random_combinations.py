@@ -193,7 +193,7 @@ def draw_run(seed):
     raise AssertionError("nothing fits")
 
 
-@pytest.mark.parametrize("seed", seeds(5))
+@pytest.mark.parametrize("seed", seeds(3))
 def test_what_fits_resumes_exactly(seed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     share_engines(monkeypatch)
     config = draw_run(seed)
