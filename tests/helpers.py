@@ -38,6 +38,16 @@ _TINY = {
     "start_training": BATCH_SIZE,
 }
 
+# For comparisons with restatements: steps so large that 1e-5 is a small part of them, and an
+# epsilon that keeps Adam's first step from dividing rounding errors by themselves.
+LARGE_STEPS = {
+    "hp.actor_lr": 0.01,
+    "hp.critic_lr": 0.02,
+    "hp.temperature_lr": 0.03,
+    "hp.tau": 0.1,
+    "hp.init_temperature": 0.3,
+    "hp.adam_eps": 1e-3,
+}
 
 # Clips, decays and the like are structure only in being there at all.
 _STRUCTURAL = [

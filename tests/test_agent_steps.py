@@ -17,6 +17,7 @@ import pytest
 from helpers import (
     ACTION_SIZE,
     BATCH_SIZE,
+    LARGE_STEPS,
     agent_of,
     assert_close,
     assert_identical,
@@ -34,19 +35,11 @@ from rr_scale.errors import UserError
 from rr_scale.rng import root_key
 from rr_scale.validation import validate
 
-# Large steps, so that 1e-5 is a small part of them, and an epsilon that keeps
-# Adam's first step from dividing rounding errors by themselves.
-HP = {
-    "hp.actor_lr": 0.01,
-    "hp.critic_lr": 0.02,
-    "hp.temperature_lr": 0.03,
-    "hp.tau": 0.1,
-    "hp.init_temperature": 0.3,
+HP = LARGE_STEPS | {
     "hp.target_entropy_scale": 0.7,
     "hp.target_noise": 0.4,
     "hp.adam_b1": 0.8,
     "hp.adam_b2": 0.95,
-    "hp.adam_eps": 1e-3,
 }
 
 

@@ -112,18 +112,31 @@ def in_order(values):
     return (*steps, *["optimism"] * explores)
 
 
-def draw(seed):
-    """The first combination of this seed that fits, and how many were refused."""
-    rng = np.random.default_rng(seed)
-    for refused in range(1000):
-        values = {path: options[rng.integers(len(options))] for path, options in CHOICES.items()}
-        config = tiny("sac", values | {"agent.update_order": in_order(values)})
+def first_that_fits(rng, choices, build):
+    """The first configuration that `validate` accepts.
+
+    Args:
+      rng: draws a value of each of `choices`, by path.
+      build: of a configuration from these values.
+    """
+    for _ in range(1000):
+        values = {path: options[rng.integers(len(options))] for path, options in choices.items()}
+        config = build(values)
         try:
             validate(config)
         except UserError:
             continue
-        return config, refused
+        return config
     raise AssertionError("nothing fits")
+
+
+def draw(seed):
+    """The first combination of this seed that fits."""
+
+    def build(values):
+        return tiny("sac", values | {"agent.update_order": in_order(values)})
+
+    return first_that_fits(np.random.default_rng(seed), CHOICES, build)
 
 
 BATCH_STACK = jax.tree.map(lambda *leaves: np.stack(leaves), *map(make_batch, range(BATCHES)))
@@ -163,7 +176,7 @@ def seeds(normal):
 
 @pytest.mark.parametrize("seed", seeds(10))
 def test_what_fits_learns_in_all_its_parts(seed):
-    config, _ = draw(seed)
+    config = draw(seed)
     traced_program = traced_run(config)
     assert str(traced_program.jaxpr) != program_of_sac()
     program = traced_program.lower().compile(compiler_options=QUICK)
@@ -178,19 +191,11 @@ def test_what_fits_learns_in_all_its_parts(seed):
 
 def draw_run(seed):
     """A run with the combination of this seed, and with a way of replay and resets that fits."""
-    config, _ = draw(seed)
+    config = draw(seed)
     if config.agent.pessimism == "gpl":
         config = with_settings(config, {"agent.pessimism": ("gpl", "vpl")[seed % 2]})
     rng = np.random.default_rng([seed, 1])
-    for _ in range(1000):
-        values = {path: options[rng.integers(len(options))] for path, options in IN_RUNS.items()}
-        whole = with_settings(config, RUN | values)
-        try:
-            validate(whole)
-        except UserError:
-            continue
-        return whole
-    raise AssertionError("nothing fits")
+    return first_that_fits(rng, IN_RUNS, lambda values: with_settings(config, RUN | values))
 
 
 @pytest.mark.parametrize("seed", seeds(3))
@@ -208,7 +213,7 @@ def test_what_fits_resumes_exactly(seed, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_draws_are_combinations_that_differ():
-    drawn = [draw(seed)[0] for seed in range(10)]
+    drawn = [draw(seed) for seed in range(10)]
     assert len(set(drawn)) == 10
     for path in ("value", "target_ensemble"):
         assert len({getattr(config.agent.critic, path) for config in drawn}) > 1

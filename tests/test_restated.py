@@ -9,6 +9,7 @@ import pytest
 from helpers import (
     ACTION_SIZE,
     BATCH_SIZE,
+    LARGE_STEPS,
     OBSERVATION_SIZE,
     agent_of,
     assert_close,
@@ -21,18 +22,7 @@ from restated import Bro, SimbaV2, Xqc, draw_noise, widened
 from rr_scale.normalize import RewardScale, init_moments
 from rr_scale.rng import root_key
 
-# Steps so large that a wrong one shows, and an epsilon that keeps Adam's first step from dividing
-# rounding errors by themselves.
-HP = {
-    "hp.actor_lr": 0.01,
-    "hp.critic_lr": 0.02,
-    "hp.temperature_lr": 0.03,
-    "hp.optimism_lr": 0.04,
-    "hp.tau": 0.1,
-    "hp.adam_eps": 1e-3,
-    "hp.init_temperature": 0.3,
-    "agent.critic.network.hidden": (16, 16),
-}
+HP = LARGE_STEPS | {"hp.optimism_lr": 0.04, "agent.critic.network.hidden": (16, 16)}
 RESTATED = {
     "bro_fast": (
         Bro,
